@@ -1,14 +1,39 @@
-"""Fit a chat to the context by whole turns: in the worker, and in the host where an extension counts the tokens."""
+"""Fit a chat to the context by whole turns: in the worker, and in the host where an extension counts the tokens.
+
+A cut that moves at every turn makes the engine read the whole prompt again each time. So turns are left out in large
+steps. The places where a chat may be cut depend only on the tokens of its messages from the beginning on, and not on
+earlier requests: the same chat is cut at the same place after an edit further down, in a branch, after a restart, and
+for an API client that sends its history again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from itertools import accumulate
 from typing import Any, NamedTuple
 
-from modules.families.message_content import is_blank
+from modules.families.audio_file import TOKENS_PER_SECOND, read_length
+from modules.families.message_content import content_text, is_blank, media_parts
 from modules.families.turn_order import Render, RenderedTurns, render_turns
 from modules.protocol.errors import PromptError
 from modules.protocol.reply_room import reply_room
+
+# A step is at most this share of the room for the history, so that some of it is always left.
+_LARGEST_STEP = 0.6
+# Smaller steps than this part of the room for the prompt are not of use.
+_SMALLEST_STEP = 64
+# What most chat templates write around a message, and an image, in tokens: roughly, only to place the steps.
+_USUAL_AROUND, _IMAGE = 4, 512
+# Two turns that show what a template writes around messages.
+_PROBE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "a"}]
+# A chat with so many characters for each token that fits is not rendered whole first, if its texts alone have so many
+# times the tokens that fit.
+_CHARACTERS, _CERTAINLY = 8, 1.1
+_MOST_COUNTS = 20_000
+
+CountTokens = Callable[[str], int]
 
 
 class FittedChat(NamedTuple):
@@ -20,21 +45,20 @@ class FittedChat(NamedTuple):
 
 def fit_chat(
     render: Render,
-    messages: Sequence[dict[str, Any]],
+    messages: Sequence[Mapping[str, object]],
     *,
     context: int,
     max_new_tokens: int,
+    count: CountTokens,
     refuse: bool = False,
     keep_first: int = 0,
-    left_out: int = 0,
 ) -> FittedChat:
     """Render the chat so that it and the reply fit `context` tokens (0: unknown, so all messages go in).
 
-    If the chat is too long, whole turns are left out, the oldest first; the first `keep_first` messages and the last
-    turn stay. A quarter of the room is then freed at once, and the cut of the previous reply (`left_out`) is reused
-    while it fits, because a cut that moves at every turn makes the engine read the whole prompt again each time.
-    Messages without text and images are skipped. Raises PromptError if the chat is too long and `refuse` is set, or if
-    the template fails.
+    If the chat is too long, whole turns are left out, the oldest first, in steps of about half of the room; the first
+    `keep_first` messages and the last turn stay. `count` returns the tokens of a text. It is called for each message of
+    a chat that is too long, so it should remember them. Messages without text, images and sounds are skipped. Raises
+    PromptError if the chat is too long and `refuse` is set, or if the template fails.
     """
     first, rest = messages[:keep_first], messages[keep_first:]
 
@@ -42,41 +66,105 @@ def fit_chat(
         turns = [message for message in (*first, *rest[place:]) if _has_content(message)]
         return FittedChat(render_turns(render, turns), place)
 
-    whole = cut(0)
-    tokens = whole.rendered.result.tokens
     limit = context - reply_room(max_new_tokens, context)
-    if not context or tokens <= limit:
-        return whole
-    if refuse:
-        raise PromptError(
-            f"This chat has {tokens} tokens; the context holds {context}, of which {context - limit} are kept "
-            "for the reply. Let Paddock leave out the oldest messages, lower Maximum reply length, or load the model "
-            "with a larger context."
-        )
     starts = [place for place, message in enumerate(rest) if message["role"] == "user" and place > 0]
-    if not starts:
-        return whole
-    if left_out in starts:
-        same = cut(left_out)
-        if limit // 2 <= same.rendered.result.tokens <= limit:
-            return same
-    return _least_cut(cut, starts, limit * 3 // 4)
+    texts = [_text(message) for message in rest]
+    very_long = context and starts and not refuse and sum(map(len, texts)) > _CHARACTERS * limit
+    if not very_long or sum(map(count, texts)) <= _CERTAINLY * limit:
+        whole = cut(0)
+        tokens = whole.rendered.result.tokens
+        if not context or tokens <= limit:
+            return whole
+        if refuse:
+            raise PromptError(
+                f"This chat has {tokens} tokens; the context holds {context}, of which {context - limit} are kept "
+                "for the reply. Let Paddock leave out the oldest messages, lower Maximum reply length, or load the "
+                "model with a larger context."
+            )
+        if not starts:
+            return whole
+    around = _around(render)
+    media = (sum(map(_medium, media_parts([message]))) for message in rest)
+    weights = [count(text) + around + medium for text, medium in zip(texts, media, strict=True)]
+    shortest = cut(starts[-1])
+    fixed = shortest.rendered.result.tokens - sum(weights[starts[-1] :])
+    places = _cut_places(starts, weights, _step(limit, limit - fixed))
+    return _least_cut(cut, places, limit) or shortest
 
 
-def _has_content(message: dict[str, Any]) -> bool:
+def remember_counts(count: CountTokens) -> CountTokens:
+    """Return `count` with a memory of the texts it counted. Thread-safe."""
+    known: dict[bytes, int] = {}
+
+    def remembered(text: str) -> int:
+        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if (tokens := known.get(key)) is None:
+            if len(known) >= _MOST_COUNTS:
+                known.clear()
+            tokens = known[key] = count(text)
+        return tokens
+
+    return remembered
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """Return what a message adds to the prompt. Reasoning of earlier turns is mostly left out of prompts."""
+    calls = message.get("tool_calls")
+    return content_text(message["content"]) + (json.dumps(calls) if calls else "")
+
+
+def _medium(part: Mapping[str, Any]) -> int:
+    """Return about how many tokens an image or a sound has. Raises PromptError for a sound that is gone."""
+    return int(TOKENS_PER_SECOND * read_length(part["path"])) + 1 if part["type"] == "audio" else _IMAGE
+
+
+def _around(render: Render) -> int:
+    """Return how many tokens the chat template writes around a message."""
+    try:
+        more = render([*_PROBE, *_PROBE]).tokens - render([*_PROBE]).tokens
+    except PromptError:
+        return _USUAL_AROUND
+    return max(0, more // len(_PROBE) - 1)
+
+
+def _step(limit: int, room: int) -> int:
+    """Return how many tokens of the history are left out at once.
+
+    It is `limit` divided by a power of two. So a system message that becomes a little longer changes nothing, and where
+    the step does change, most of the places stay.
+    """
+    step = limit // 2
+    while step > _LARGEST_STEP * room and step > limit // _SMALLEST_STEP:
+        step //= 2
+    return max(1, step)
+
+
+def _cut_places(starts: Sequence[int], weights: Sequence[int], step: int) -> list[int]:
+    """Return the first turn after each whole step, counted from the beginning of the chat."""
+    before = [0, *accumulate(weights)]
+    places: list[int] = []
+    passed = 0
+    for start in starts:
+        if before[start] // step > passed:
+            passed = before[start] // step
+            places.append(start)
+    return places
+
+
+def _has_content(message: Mapping[str, object]) -> bool:
     """Return True for a message with text, calls of tools, or the result of one, which may be empty."""
     return message["role"] == "tool" or bool(message.get("tool_calls")) or not is_blank(message["content"])
 
 
-def _least_cut(cut: Callable[[int], FittedChat], starts: Sequence[int], goal: int) -> FittedChat:
-    """Leave out the fewest turns that reach `goal` tokens, found by bisection; all but the last turn if none do."""
-    low, high = 0, len(starts) - 1
+def _least_cut(cut: Callable[[int], FittedChat], places: Sequence[int], limit: int) -> FittedChat | None:
+    """Cut at the first of the places that leaves at most `limit` tokens, found by bisection; None if none does."""
+    low, high = 0, len(places) - 1
     best: FittedChat | None = None
     while low <= high:
         middle = (low + high) // 2
-        fitted = cut(starts[middle])
-        if fitted.rendered.result.tokens <= goal:
+        fitted = cut(places[middle])
+        if fitted.rendered.result.tokens <= limit:
             best, high = fitted, middle - 1
         else:
             low = middle + 1
-    return best or cut(starts[-1])
+    return best

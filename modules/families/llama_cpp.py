@@ -1,17 +1,13 @@
-"""Settings, samplers and memory that all loaders with llama.cpp declare.
+"""Settings and samplers that all loaders with llama.cpp declare.
 
 A spec may import this package, but not another loader.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from modules.families.llama_reading import reading_settings
-from modules.protocol.memory_demand import MEBIBYTE, Demand, parse_split
 from modules.protocol.model_facts import Machine, ModelFacts
-from modules.protocol.model_purpose import READERS
 from modules.protocol.sampling import ALL_SAMPLERS
 from modules.protocol.schema import setting
 
@@ -20,12 +16,6 @@ AUTOMATIC_CONTEXT = 8192
 
 # From most to least memory, so that lowering takes the next one. The names are llama.cpp's.
 CACHE_TYPES = ("f32", "bf16", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
-
-# Bits of one element of the cache: blocks of 32 with a scale of 16 bits, in Q4_1 and Q5_1 an offset of 16 more (ggml).
-_CACHE_BITS = {"f32": 32, "bf16": 16, "f16": 16, "q8_0": 8.5, "q5_1": 6, "q5_0": 5.5, "q4_1": 5, "q4_0": 4.5}
-
-# Architectures in llama.cpp that read a text at once and keep nothing of it.
-_ENCODERS = re.compile("bert|t5encoder|gemma-embedding")
 
 # Settings to lower when memory runs out, the one with the least effect first.
 LOWER_FOR_MEMORY = ("context", "cache_type_k", "cache_type_v", "batch", "micro_batch")
@@ -139,6 +129,14 @@ class LlamaCppSettings:
         group=_GPU,
         help="Layers of the model on the graphics card, the last ones first and the output as one of them: each is "
         "faster there and needs graphics memory. -1: all. Has no effect without a graphics card.",
+    )
+    devices: str = setting(
+        "",
+        label="Devices",
+        group=_GPU,
+        advanced=True,
+        help="Which graphics cards to use, by llama.cpp's names, such as CUDA0,CUDA1 or Vulkan0. Empty: all. A wrong "
+        "name is answered with those that there are.",
     )
     split_mode: str = setting(
         "layer",
@@ -261,36 +259,6 @@ def is_gguf(facts: ModelFacts) -> bool:
     return facts.format == "gguf"
 
 
-def memory_demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -> Demand:
-    """Return the memory that llama.cpp needs. `process`: bytes of the loader's worker without a model.
-
-    Weights stay as they are in the file. The cache is cleared, and so allocated, while loading. A card allocates the
-    logits of a whole micro-batch, main memory only those that are written. The attention mask has 32 bits, and 16 more
-    for flash attention. An encoder has no cache.
-    """
-    if facts.purpose in READERS:
-        settings = reading_settings(settings, facts.context)
-    context = settings.context or min(facts.context or AUTOMATIC_CONTEXT, AUTOMATIC_CONTEXT)
-    batch = min(settings.batch, settings.micro_batch)
-    return Demand(
-        process=process,
-        context=context,
-        cache_bytes=0 if facts.purpose in READERS and _ENCODERS.search(facts.architecture) else None,
-        cache_bits=(_CACHE_BITS[settings.cache_type_k], _CACHE_BITS[settings.cache_type_v]),
-        batch=batch,
-        mask=6,
-        as_llama_cpp=True,
-        gpu_layers=settings.gpu_layers,
-        cache_on_gpu=settings.offload_kv,
-        cpu_experts=-1 if settings.cpu_moe else settings.n_cpu_moe,
-        gpu_split=_split(settings),
-        gpu_process=300 * MEBIBYTE,
-        gpu_logits=batch,
-    )
-
-
-def _split(settings: LlamaCppSettings) -> tuple[float, ...]:
-    """Return the shares of the cards; with split mode none the main GPU has all."""
-    if settings.split_mode == "none":
-        return tuple(float(number == settings.main_gpu) for number in range(settings.main_gpu + 1))
-    return parse_split(settings.tensor_split)
+def device_names(settings: LlamaCppSettings) -> list[str]:
+    """Return the names in the setting Devices."""
+    return [name.strip() for name in settings.devices.split(",") if name.strip()]

@@ -17,4 +17,7 @@ def reading_settings(settings: Any, trained: int) -> Any:
     """
     context = min(settings.context or READING_CONTEXT, trained or settings.context or READING_CONTEXT)
     alone = {"slots": 1} if hasattr(settings, "slots") else {}
-    return dataclasses.replace(settings, context=context, batch=context, micro_batch=context, **alone)
+    drafts = {"ngram_draft": False, "draft_model": "", "mtp_draft": False}
+    undrafted = {name: value for name, value in drafts.items() if hasattr(settings, name)}
+    sizes = {"context": context, "batch": context, "micro_batch": context}
+    return dataclasses.replace(settings, **sizes, **alone, **undrafted)

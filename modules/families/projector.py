@@ -1,9 +1,12 @@
-"""Projectors: files beside a GGUF model that make tokens of images (llama.cpp's mmproj). Standard library only."""
+"""Projectors: files beside a GGUF model that make tokens of images or sound (llama.cpp's mmproj). Standard library
+only."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from modules.families.audio_file import TOKENS_PER_SECOND
 from modules.protocol.errors import ModelError, SettingError
 from modules.protocol.model_facts import Projector
 
@@ -54,6 +57,24 @@ def image_tokens(values: dict[str, object], width: int, height: int, most: int =
     return min(max(1, squares // merged), most or squares)
 
 
+def audio_tokens(values: dict[str, object], seconds: float) -> int:
+    """Return about how many tokens llama.cpp makes of a sound, from a projector's metadata (tools/mtmd/clip.cpp).
+
+    Encoders of Whisper read 30 seconds at once, as 1500 frames; shorter ones are filled up. For others, the usual
+    number of a second is taken.
+    """
+    kind = str(values.get("clip.audio.projector_type") or values.get("clip.projector_type") or "")
+    if kind not in _WHISPERS:
+        return int(seconds * TOKENS_PER_SECOND) + 1
+    stacked = values.get("clip.audio.projector.stack_factor")
+    frames = stacked if isinstance(stacked, int) and stacked > 0 else 1
+    # Qwen2-Audio takes the mean of each two frames.
+    frames *= 2 if kind == "qwen2a" else 1
+    return max(1, math.ceil(seconds / 30)) * -(-1500 // frames)
+
+
+# Projectors behind an encoder of Whisper.
+_WHISPERS = ("ultravox", "qwen2a", "voxtral", "glma")
 # Projectors for images of any size, which take a token for each cell of pixels.
 _ANY_SIZE = ("qwen", "pixtral", "lightonocr", "glm4v", "kimivl", "youtuvl", "paddleocr", "lfm2")
 _MOST_TOKENS = 4096

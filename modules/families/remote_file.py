@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 from modules.protocol.errors import ModelError, SettingError
 from modules.protocol.schema import build, setting
 
-# The host passes "ADDRESS KEY" to the worker in this variable, after the user agreed to send the key there.
+# The host passes JSON, {origin of an address: key}, to the worker in this variable: those to which the user agreed.
 KEY_VARIABLE = "PADDOCK_REMOTE_SECRET"
 SUFFIXES = (".remote.yaml", ".remote.yml")
 SERVERS = ("auto", "openai", "vllm", "llama.cpp", "tgi", "paddock")
@@ -19,11 +20,15 @@ _KEYS = frozenset({"key", "api_key", "apikey", "token", "secret", "password", "a
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # Ends of an address that users often copy along.
 _TAILS = ("/chat/completions", "/completions", "/models")
+_MOST_ADDRESSES = 64
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """The content of the file. Timeouts in seconds; 0 and "" mean that the server is asked."""
+    """The content of the file. Timeouts in seconds; 0 and "" mean that the server is asked.
+
+    `others`: further addresses of the same model, where the file has a list of them.
+    """
 
     address: str = setting("", label="Address", help="Such as http://192.168.0.5:8000 or https://host/v1.")
     model: str = setting("", label="Model", help="Its name on the server. May be empty if the server has only one.")
@@ -34,6 +39,16 @@ class RemoteFile:
     connect_timeout: float = setting(10.0, label="Connect timeout", minimum=0.1, maximum=600, unit="s")
     answer_timeout: float = setting(300.0, label="Answer timeout", minimum=0.1, maximum=86_400, unit="s")
     retries: int = setting(2, label="Retries", minimum=0, maximum=20)
+    others: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All addresses of the model, in the order of the file."""
+        return (self.address, *self.others)
+
+    def only(self, address: str) -> RemoteFile:
+        """Return the file as it would be with this address alone."""
+        return dataclasses.replace(self, address=address, others=())
 
     @property
     def api(self) -> str:
@@ -50,9 +65,9 @@ class RemoteFile:
 
     @property
     def private(self) -> bool:
-        """True if requests are encrypted or stay on this machine."""
-        parts = urlsplit(self.address)
-        return parts.scheme == "https" or (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
+        """True if requests are encrypted or stay on this machine, to whichever address they go."""
+        split = [urlsplit(address) for address in self.addresses]
+        return all(parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1") for parts in split)
 
 
 def url_origin(address: str) -> str:
@@ -78,33 +93,51 @@ def parse_remote(values: object, name: str) -> RemoteFile:
             f"{name} holds a key ({found[0]}), and such a file may be shared. Put the key into an environment variable "
             "and write the variable's name, such as key_env: MY_SERVER_KEY."
         )
+    addresses = _addresses(values["address"], name)
     for key, value in values.items():
-        if not isinstance(value, (str, type(None))):
+        if key != "address" and not isinstance(value, (str, type(None))):
             raise ModelError(f"In {name}, {str(key)[:50]} must be one value, not a list or a table. Correct it.")
+    known = {str(key): value for key, value in values.items() if value is not None}
     try:
-        file = build(RemoteFile, {str(key): value for key, value in values.items() if value is not None})
+        file = build(RemoteFile, {**known, "address": addresses[0]})
     except SettingError as error:
         raise ModelError(f"{name}: {error.message}") from None
-    _check(file, name)
+    file = dataclasses.replace(file, others=tuple(addresses[1:]))
+    for address in file.addresses:
+        _check_address(address, name)
+    if len(apis := {file.only(address).api for address in addresses}) < len(addresses):
+        raise ModelError(f"{name} names an address twice, of these: {', '.join(sorted(apis))}. Name each once.")
+    if file.key_env and not _VARIABLE.fullmatch(file.key_env):
+        raise ModelError(
+            f"key_env in {name} must be the name of an environment variable, such as MY_SERVER_KEY, not the key itself."
+        )
     return file
 
 
-def _check(file: RemoteFile, name: str) -> None:
+def _addresses(value: object, name: str) -> list[str]:
+    listed = value if isinstance(value, list) else [value]
+    found = [address for address in listed if isinstance(address, str) and address]
+    if len(found) < len(listed) or len(found) > _MOST_ADDRESSES:
+        raise ModelError(
+            f"In {name}, address must be one address, or a list of at most {_MOST_ADDRESSES} addresses of servers with "
+            "the same model. Correct it."
+        )
+    return found
+
+
+def _check_address(address: str, name: str) -> None:
     try:
-        parts = urlsplit(file.address)
+        parts = urlsplit(address)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         usable = False
-    if not usable or re.search(r"\s", file.address.strip()):
+    if not usable or re.search(r"\s", address.strip()):
         raise ModelError(
-            f"The address in {name} is not valid. Write it like http://192.168.0.5:8000 or https://host/v1."
+            f"The address in {name} is not valid. Write it like http://192.168.0.5:8000 or https://host/v1. Write "
+            "several addresses of one model as a list."
         )
     if parts.username or parts.password or parts.query:
         raise ModelError(
             f"The address in {name} contains more than an address, perhaps a key. Write only the address, and name the "
             "environment variable with the key under key_env."
-        )
-    if file.key_env and not _VARIABLE.fullmatch(file.key_env):
-        raise ModelError(
-            f"key_env in {name} must be the name of an environment variable, such as MY_SERVER_KEY, not the key itself."
         )

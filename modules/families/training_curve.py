@@ -10,12 +10,11 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 _LOSSES, SAMPLES = "losses.json", "samples.jsonl"
 
 
-def losses(history: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+def losses(history: Iterable[Mapping[str, float]]) -> dict[str, list[tuple[int, float]]]:
     """Return {"losses": [(step, loss)], "validation": [(step, loss)]} of the `log_history` of Transformers' Trainer.
 
     Losses that are not numbers are left out.
@@ -28,20 +27,20 @@ def losses(history: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[int, fl
     return found
 
 
-def write_losses(folder: Path, history: Iterable[Mapping[str, object]]) -> None:
+def write_losses(folder: Path, history: Iterable[Mapping[str, float]]) -> None:
     """Write the losses so far into the folder of checkpoints. A reader sees the old file or the new one."""
     partial = folder / f"{_LOSSES}.part"
     partial.write_text(json.dumps(losses(history)), encoding="utf-8")
     partial.replace(folder / _LOSSES)
 
 
-def read_samples(folder: Path) -> list[dict[str, Any]]:
+def read_samples(folder: Path) -> list[dict[str, object]]:
     """Return the answers so far, each {"step", "epoch", "text"}, in the order of their steps."""
     try:
         lines = (folder / SAMPLES).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[int, dict[str, object]] = {}
     for line in lines:
         try:
             row = json.loads(line)
@@ -52,7 +51,7 @@ def read_samples(folder: Path) -> list[dict[str, Any]]:
     return [row for _, row in sorted(rows.items())]
 
 
-def read_curve(folder: Path) -> dict[str, Any]:
+def read_curve(folder: Path) -> dict[str, object]:
     """Return {"losses", "validation", "samples"} of a training that runs or was stopped; empty lists before the first
     step."""
     try:

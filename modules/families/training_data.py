@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _PAIRS = (("instruction", "output"), ("prompt", "completion"))
@@ -46,7 +45,7 @@ def read_examples(file: Path) -> list[Example]:
     return [found for row in rows if isinstance(found := to_example(row), Example)]
 
 
-def to_example(row: Any) -> Example | str:
+def to_example(row: object) -> Example | str:
     """Return the example that an object of JSON is, or why it is none."""
     if isinstance(row, str):
         row = {"text": row}
@@ -76,7 +75,7 @@ def _pair(question: str, answer: str) -> Example | str:
     return Example(({"role": "user", "content": question}, {"role": "assistant", "content": answer}))
 
 
-def _chat(turns: list[Any], system: object) -> Example | str:
+def _chat(turns: list[object], system: object) -> Example | str:
     messages = [{"role": "system", "content": system}] if isinstance(system, str) and system.strip() else []
     for turn in turns:
         if not isinstance(turn, Mapping):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from modules.families.drafts import DraftSettings, draft_bytes
 from modules.protocol.memory_demand import MEBIBYTE, Demand, dtype_bits, parse_split
 from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.model_purpose import READERS
@@ -16,7 +18,7 @@ _CONTEXT = "Context"
 
 
 @dataclass(frozen=True)
-class TransformersSettings:
+class TransformersSettings(DraftSettings):
     """How a Transformers model is placed and run, whatever its quantization."""
 
     context: int = setting(
@@ -154,6 +156,7 @@ def memory_demand(
     reads_only = facts.purpose in READERS
     return Demand(
         process=process,
+        extra_weights=0 if reads_only else draft_bytes(settings.draft_model, Path(facts.path)) * bits // 16,
         weight_bits=weight_bits or (0 if packed else bits),
         other_bits=bits,
         context=context,

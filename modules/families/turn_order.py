@@ -7,7 +7,7 @@ become user messages; if it refuses again, everything before the first question 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ FOLDED = (
     "The model's chat template accepts nothing before the first question, so the system message or greeting was put "
     "into the question."
 )
-Render = Callable[[list[dict[str, Any]]], ChatPromptResult]
+Render = Callable[[Sequence[Mapping[str, object]]], ChatPromptResult]
 
 
 class RenderedTurns(NamedTuple):
@@ -31,10 +31,10 @@ class RenderedTurns(NamedTuple):
 
     result: ChatPromptResult
     notes: tuple[str, ...]
-    turns: list[dict[str, Any]]
+    turns: Sequence[Mapping[str, object]]
 
 
-def merge_same_role(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def merge_same_role(messages: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
     """Return the chat with neighbours of one role joined, without their reasoning. Messages with more than text,
     such as a tool's result, are left unchanged."""
     turns: list[dict[str, Any]] = []
@@ -50,12 +50,12 @@ def merge_same_role(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return turns
 
 
-def _plain(message: dict[str, object]) -> bool:
+def _plain(message: Mapping[str, object]) -> bool:
     names = {"role", "content", "name", "reasoning_content"}
     return message["role"] in ("system", "user", "assistant") and message.keys() <= names
 
 
-def render_turns(render: Render, messages: Sequence[dict[str, Any]]) -> RenderedTurns:
+def render_turns(render: Render, messages: Sequence[Mapping[str, object]]) -> RenderedTurns:
     """Render the messages in the first order that the template accepts.
 
     Raises the template's own PromptError where it accepts none.
@@ -74,7 +74,7 @@ def render_turns(render: Render, messages: Sequence[dict[str, Any]]) -> Rendered
         raise error from None
 
 
-def _moved(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
+def _moved(turns: Sequence[Mapping[str, object]]) -> list[dict[str, object]] | None:
     """Return the turns with later system messages as user messages; None if there are none."""
     later = [place for place, turn in enumerate(turns) if turn["role"] == "system" and place > 0]
     if not later:
@@ -82,7 +82,7 @@ def _moved(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
     return merge_same_role({**turn, "role": "user"} if place in later else turn for place, turn in enumerate(turns))
 
 
-def _folded(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]] | None:
+def _folded(turns: Sequence[Mapping[str, object]]) -> list[dict[str, object]] | None:
     """Return the turns with everything before the first question put into it; None if nothing is before it."""
     turns = _moved(turns) or turns
     first = next((place for place, turn in enumerate(turns) if turn["role"] == "user"), len(turns) - 1)

@@ -45,7 +45,7 @@ def ask_questions(client: WorkerClient, report: Any) -> list[Answer]:
 
 def answer(client: WorkerClient, question: str, longest: int) -> Answer:
     """Return the greedy answer to one question, in the model's own chat template."""
-    messages = [{"role": "user", "content": question}]
+    messages: list[dict[str, object]] = [{"role": "user", "content": question}]
     prompt = client.ask(ChatPrompt(client.next_id(), messages))["prompt"]
     params = SamplingParams(max_new_tokens=longest, temperature=0, do_sample=False)
     generation = client.generate(prompt, params)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Rows of logits that are turned into 64-bit floats at once.
 _BLOCK = 32
@@ -38,7 +38,7 @@ class Totals:
             return None
         return float(np.exp(self.negative_log_likelihood / self.tokens))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Return the numbers, ready for JSON; those without an original are None."""
         share = 1 / self.compared if self.compared else None
         return {
@@ -93,11 +93,12 @@ def log_probabilities(targets: list[int], vocabulary: int, file: Path) -> list[f
     return found
 
 
-def _open(file: Path, rows: int) -> Any:
+def _open(file: Path, rows: int) -> NDArray[np.float32]:
     width = file.stat().st_size // (4 * rows)
     return np.memmap(file, dtype=np.float32, mode="r", shape=(rows, width))
 
 
-def _log_softmax(logits: Any) -> Any:
+def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    found: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return found

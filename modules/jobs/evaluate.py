@@ -121,7 +121,7 @@ class Evaluation:
         run, reference = self._run, self.reference
         _, own = split_settings(settings)
         # Weights may be packed while they are loaded.
-        is_original = model == reference.model and not own
+        is_original = model == reference.model and not own and not loader
         request = self._request(model, loader, own, exact=True)
         totals, tasks = Totals(), self._tasks
         file = self._folder / "model.f32"
@@ -202,7 +202,7 @@ class Evaluation:
         spec, _ = self._resources.loaders.choose(model, loader)
         known = {entry.name: entry for entry in describe(spec.settings)}
         _check_names(spec, settings)
-        values: dict[str, Any] = dict(settings)
+        values: dict[str, object] = dict(settings)
         if exact and "dtype" in known and "dtype" not in values and "float32" in known["dtype"].info.choices:
             values["dtype"] = "float32"
         return self._resources.loading.check_load_beside(model, spec.name, values)

@@ -29,7 +29,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
 }
 
 
-def table(rows: Sequence[dict[str, Any]], markdown: bool = False) -> str:
+def table(rows: Sequence[dict[str, object]], markdown: bool = False) -> str:
     """Return the rows as a table of text, or of Markdown. What was not measured is "-"."""
     cells = [[title for title, _ in _COLUMNS.values()], *(_cells(row) for row in rows)]
     widths = [max(len(line[place]) for line in cells) for place in range(len(_COLUMNS))]

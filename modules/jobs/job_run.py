@@ -126,7 +126,7 @@ class JobRun:
             self._store.log(self.id, f"{elapsed:8.1f} s  {step}")
         if time.monotonic() - self._written > _WRITE_SECONDS:
             self._written = time.monotonic()
-            self._store.write_state(self.id, self.state)
+            self._store.write_progress(self.id, self.state)
         self._on_progress(self.state)
 
     def make_room(self, planner: MemoryPlanner, fits: Callable[[Machine], bool]) -> None:

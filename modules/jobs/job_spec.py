@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from modules.protocol.errors import PaddockError
 
@@ -82,7 +82,7 @@ class JobState:
     detail: str = ""
 
 
-def restore(kind: type[T], values: Mapping[str, Any]) -> T:
+def restore(kind: type[T], values: Mapping[str, object]) -> T:
     """Return an instance of a record from what was stored; names that this version does not know are passed over."""
     known = {entry.name for entry in dataclasses.fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: value for name, value in values.items() if name in known})

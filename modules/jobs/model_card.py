@@ -39,11 +39,11 @@ def make_card(
     facts: ModelFacts,
     sha256: str,
     method: QuantizationMethod,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     calibration: TextRows | None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the facts of the card, ready for JSON."""
-    card: dict[str, Any] = {
+    card: dict[str, object] = {
         "paddock": VERSION,
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "method": method.name,

@@ -128,7 +128,7 @@ def run_quantize(spec: JobSpec, run: JobRun, resources: JobResources) -> dict[st
             write_card(folder, plan.name, plan.method.title, card, answer["versions"])
         with run.part(0.9, 1.0):
             found = detect(staged, plan.file)
-            loader = "" if plan.method.tries else probe_model(found, plan.loader, run, resources)
+            loader = probe_model(found, plan.loader, run, resources)
         run.report("Moving the model into models/", 1.0)
         publish(staged, resources.models / plan.file)
     facts = resources.library.facts(plan.file)

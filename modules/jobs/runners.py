@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from modules.jobs.compare import plan_compare, run_compare
 from modules.jobs.evaluate import plan_evaluate, run_evaluate
@@ -14,7 +13,7 @@ from modules.jobs.quantize import plan_quantize, run_quantize
 from modules.jobs.resources import JobResources
 from modules.jobs.train import plan_train, run_train
 
-RUNNERS: dict[str, Callable[[JobSpec, JobRun, JobResources], dict[str, Any]]] = {
+RUNNERS: dict[str, Callable[[JobSpec, JobRun, JobResources], dict[str, object]]] = {
     "quantize": run_quantize,
     "evaluate": run_evaluate,
     "compare": run_compare,

@@ -94,15 +94,15 @@ class Jobs:
             try:
                 with run, explain_errors(job.spec.title()):
                     results = RUNNERS[job.spec.kind](job.spec, run, self._resources)
+                    self._store.write_results(id, results)
             except BaseException as error:
                 self._end_badly(id, run, error)
                 raise
-            self._store.write_results(id, results)
             self._store.remove_checkpoints(id)
             state = dataclasses.replace(
                 run.state, status=FINISHED, fraction=1.0, seconds_left=0.0, ended=time.time(), step=""
             )
-            self._store.write_state(id, state)
+            self._store.write_end(id, state)
             self._store.log(id, f"Finished after {run.elapsed():.1f} s")
             return results
 
@@ -119,7 +119,7 @@ class Jobs:
             detail=detail,
         )
         self._store.log(id, f"{state.message}\n{detail}")
-        self._store.write_state(id, state)
+        self._store.write_end(id, state)
 
     def cancel(self, id: str) -> None:
         """Ask the process that runs the job to cancel it. Raises JobError where the job does not run."""

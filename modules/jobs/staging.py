@@ -6,6 +6,7 @@ The result gets its name in models/ by one rename, after it was loaded once. Any
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,10 +64,26 @@ def result_name(models: Path, name: str, default: str, ending: str = "") -> str:
 
 
 def publish(staged: Path, target: Path) -> None:
-    """Give the staged model its place in models/, by one rename. Raises JobError where something is there by now."""
+    """Give the staged model its place in models/, by one rename, once all of it is on the disk.
+
+    Raises JobError where something has that name by now, or where the disk refuses the bytes.
+    """
     if target.exists():
         raise JobError(f"{target.name} is in models/ by now. Choose another --name and run the job again.")
-    staged.rename(target)
+    try:
+        # The engines leave what they wrote to the system. A power cut after the rename could take it.
+        for file in [staged, *staged.rglob("*")]:
+            if file.is_file() and not file.is_symlink():
+                # Windows syncs only what is open for writing; elsewhere a file may be read-only.
+                with file.open("r+b" if os.name == "nt" else "rb") as written:
+                    os.fsync(written.fileno())
+        staged.rename(target)
+    except OSError as error:
+        raise JobError(
+            f"{target.name} could not be written into models/ ({error.strerror}). Free some disk space or check the "
+            "folder's permissions, then run the job again.",
+            detail=str(error),
+        ) from error
 
 
 def remove_leftovers(models: Path) -> list[str]:

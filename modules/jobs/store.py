@@ -22,6 +22,7 @@ from modules.families.training_curve import read_curve
 from modules.files.data_files import STORE_LIMITS, DataFileError, read_json
 from modules.files.paths import write_atomically
 from modules.jobs.job_spec import FAILED, RUNNING, WAITING, JobError, JobSpec, JobState, restore
+from modules.protocol.errors import PaddockError
 from modules.system.program_name import program_name
 
 _SCRATCH, _CHECKPOINTS = "scratch", "checkpoints"
@@ -46,6 +47,8 @@ class JobStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        # Ends of jobs that a full disk did not take. Each look at such a job tries again.
+        self._unsaved: dict[str, JobState] = {}
 
     def create(self, spec: JobSpec, status: str = RUNNING) -> str:
         """Store a new job and return its id, a number as text."""
@@ -72,11 +75,13 @@ class JobStore:
         """Return a job. Raises JobError naming those that there are."""
         try:
             spec = restore(JobSpec, read_json(self._path(id) / _SPEC, limits=STORE_LIMITS))
-            state = restore(JobState, read_json(self._path(id) / _STATE, limits=STORE_LIMITS))
+            stored = restore(JobState, read_json(self._path(id) / _STATE, limits=STORE_LIMITS))
         except (OSError, DataFileError, TypeError, AttributeError):
             known = ", ".join(sorted(self._ids(), key=int)[-20:]) or "none yet"
             raise JobError(f"There is no job {id[:40]!r}. The jobs are: {known}.") from None
-        return Job(id, spec, state)
+        if ended := self._unsaved.get(id):
+            self.write_end(id, ended)
+        return Job(id, spec, ended or stored)
 
     def write_spec(self, id: str, spec: JobSpec) -> None:
         """Store what the job is asked to do."""
@@ -85,6 +90,17 @@ class JobStore:
     def write_state(self, id: str, state: JobState) -> None:
         """Store how far the job is."""
         write_atomically(self._path(id) / _STATE, json.dumps(dataclasses.asdict(state), indent=1))
+        self._unsaved.pop(id, None)
+
+    def write_progress(self, id: str, state: JobState) -> None:
+        """Store how far the job is, if that is possible now: a job does not fail for its progress."""
+        with contextlib.suppress(PaddockError):
+            self.write_state(id, state)
+
+    def write_end(self, id: str, state: JobState) -> None:
+        """Store the last state of a job, or keep it in memory until that is possible."""
+        self._unsaved[id] = state
+        self.write_progress(id, state)
 
     def write_results(self, id: str, results: dict[str, Any]) -> None:
         """Store what the job found."""

@@ -160,7 +160,7 @@ def _reply(question: Question, client: WorkerClient) -> str:
 
 def _choose(question: Question, client: WorkerClient, context: int, file: Path) -> str:
     """Return the choice that the model finds likeliest as the reply."""
-    messages = [{"role": "user", "content": question.question}]
+    messages: list[dict[str, object]] = [{"role": "user", "content": question.question}]
     prompt = str(client.ask(ChatPrompt(client.next_id(), messages))["prompt"])
     before = list(client.ask(Tokenize(client.next_id(), prompt, True)))
 

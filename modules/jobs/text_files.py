@@ -34,7 +34,7 @@ def file_rows(file: Path, broken: list[str]) -> Iterator[Row]:
         yield from _valid(value, place, broken)
 
 
-def file_values(file: Path, broken: list[str], largest: int) -> Iterator[tuple[str, Any]]:
+def file_values(file: Path, broken: list[str], largest: int) -> Iterator[tuple[str, object]]:
     """Yield (place, value) of each row of one file, as JSON has it; plain text is one row {"text"}.
 
     Add "place: why" to `broken` for what cannot be read. `largest`: bytes of text that are read. Raises JobError.
@@ -47,7 +47,7 @@ def file_values(file: Path, broken: list[str], largest: int) -> Iterator[tuple[s
         ) from error
 
 
-def _values(file: Path, broken: list[str], largest: int) -> Iterator[tuple[str, Any]]:
+def _values(file: Path, broken: list[str], largest: int) -> Iterator[tuple[str, object]]:
     name = file.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
         yield from _parquet_values(file)
@@ -86,7 +86,7 @@ def first_lines(file: Path, count: int, broken: list[str]) -> Iterator[Row]:
         yield from _valid(value, place, broken)
 
 
-def _line_values(name: str, lines: Iterable[bytes], broken: list[str]) -> Iterator[tuple[str, Any]]:
+def _line_values(name: str, lines: Iterable[bytes], broken: list[str]) -> Iterator[tuple[str, object]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -96,7 +96,7 @@ def _line_values(name: str, lines: Iterable[bytes], broken: list[str]) -> Iterat
             broken.append(f"{name} line {number}: {error}")
 
 
-def _json_values(name: str, raw: bytes, broken: list[str]) -> Iterator[tuple[str, Any]]:
+def _json_values(name: str, raw: bytes, broken: list[str]) -> Iterator[tuple[str, object]]:
     """Yield the entries of a list, of an object's list "data", one object, or one object a line, as data sets often
     have it in .json files."""
     try:
@@ -154,14 +154,14 @@ def _parquet_errors(file: Path) -> Iterator[None]:
         ) from None
 
 
-def _valid(value: Any, place: str, broken: list[str]) -> Iterator[Row]:
+def _valid(value: object, place: str, broken: list[str]) -> Iterator[Row]:
     if row := to_row(value):
         yield row
     else:
         broken.append(f"{place}: {_why(value)}")
 
 
-def to_row(value: Any) -> Row | None:
+def to_row(value: object) -> Row | None:
     """Return a row from a text, {"text"} or {"content"}, OpenAI's {"messages"}, ShareGPT's {"conversations"}, Alpaca's
     fields, or {"prompt", "completion"}."""
     if isinstance(value, str):
@@ -182,7 +182,7 @@ def to_row(value: Any) -> Row | None:
     return None
 
 
-def _why(value: Any) -> str:
+def _why(value: object) -> str:
     if not isinstance(value, dict):
         return "it has no text and no messages"
     if any(name in value for name in _COLUMNS):
@@ -195,7 +195,7 @@ def _listed(names: list[Any]) -> str:
     return (", ".join(str(name)[:40] for name in names[:12]) or "none") + more
 
 
-def _message(turn: dict[str, Any]) -> dict[str, str]:
+def _message(turn: dict[str, object]) -> dict[str, str]:
     role = _ROLES.get(str(turn.get("role") or turn.get("from")), "")
     content = next((turn[key] for key in ("content", "value") if turn.get(key) is not None), None)
     return {"role": role, "content": content} if role and isinstance(content, str) else {}

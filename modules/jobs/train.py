@@ -72,7 +72,7 @@ def plan_train(spec: JobSpec, resources: JobResources) -> TrainPlan:
 
 
 def fits_training(plan: TrainPlan, machine: Machine) -> bool:
-    """Return True if the training fits into the memory that is free on this machine, as far as can be told before it.
+    """Return True if the training fits into the memory that is free on this machine, as far as is known before it.
 
     Beside the base model: weight, gradient and two moments of each weight of the adapter in 32 bits, and for each token
     34 bytes per layer and hidden unit in 16 bits (Korthikanti et al. 2022, "Reducing Activation Recomputation").
@@ -187,7 +187,7 @@ def _train(
 
 def _write_data(data: TrainingData, folder: Path) -> tuple[Path, str]:
     """Write the examples as JSON Lines into `folder`. Return the file and its SHA-256 (hex)."""
-    rows: list[Mapping[str, Any]] = [
+    rows: list[Mapping[str, object]] = [
         {"text": example.text} if example.text else {"messages": list(example.messages)} for example in data.examples
     ]
     text = "".join(json.dumps(row) + "\n" for row in rows)

@@ -13,8 +13,8 @@ from modules.system.version import VERSION
 
 
 def make_training_card(
-    facts: ModelFacts, sha256: str, settings: Mapping[str, Any], data: Mapping[str, Any]
-) -> dict[str, Any]:
+    facts: ModelFacts, sha256: str, settings: Mapping[str, object], data: Mapping[str, object]
+) -> dict[str, object]:
     """Return the facts of an adapter's card, ready for JSON. `data`: {"source", "sha256", "examples", "broken"}."""
     return {
         **_origin("lora"),
@@ -24,7 +24,7 @@ def make_training_card(
     }
 
 
-def make_merge_card(facts: ModelFacts, sha256: str, adapter: str, adapter_sha256: str) -> dict[str, Any]:
+def make_merge_card(facts: ModelFacts, sha256: str, adapter: str, adapter_sha256: str) -> dict[str, object]:
     """Return the facts of the card of a model with an adapter merged in, or of an adapter as GGUF, ready for JSON."""
     return {
         **_origin("merge"),
@@ -58,7 +58,7 @@ def write_merge_card(folder: Path, name: str, card: Mapping[str, Any]) -> None:
     _write(folder, name, sentence, front, rows, card)
 
 
-def _origin(method: str) -> dict[str, Any]:
+def _origin(method: str) -> dict[str, object]:
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return {"paddock": VERSION, "made": made, "method": method}
 

@@ -11,7 +11,6 @@ import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from modules.library.facts_builder import printable_name
 from modules.library.folder import list_folder
@@ -74,7 +73,7 @@ def adapter_mismatch(adapter: AdapterFacts, model: ModelFacts) -> str:
 
 
 def _peft(path: Path, name: str) -> AdapterFacts:
-    config: dict[str, Any] = {}
+    config: dict[str, object] = {}
     tensors: dict[str, TensorInfo] = {}
     problems: list[str] = []
     try:

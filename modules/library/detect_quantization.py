@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from modules.library.facts_builder import FactsBuilder
 from modules.library.folder import ModelFolder
 from modules.library.json_files import as_object, read_object_or_note
-from modules.library.quantization import Quantization, quantization_in_config, quantization_in_tensors
-from modules.library.quantization_methods import method_in_tensors
+from modules.library.known_quantizations import method_in_tensors
+from modules.library.quantization_config import Quantization, quantization_in_config, quantization_in_tensors
 from modules.library.safetensors import TensorInfo
 
 # Methods whose packing `quantization_in_tensors` always recognizes, so that its absence is a contradiction.

@@ -20,16 +20,16 @@ def detect_remote(path: Path, found: FactsBuilder) -> None:
         found.problems.append(error.message)
         return
     found.add("purpose", "generate", path.name)
-    found.add("address", remote.address, path.name)
+    found.add("address", ", ".join(remote.addresses), path.name)
     found.add("model", remote.model, path.name)
     found.add("context", remote.context, path.name)
     if remote.template:
         found.add("template", path.name, f"{path.name}: template")
-    found.warnings.append(f"What you write is sent to {remote.address}.")
+    one_of = "one of " if remote.others else ""
+    found.warnings.append(f"What you write is sent to {one_of}{', '.join(remote.addresses)}.")
     if not remote.private:
-        found.warnings.append(
-            "The address is not encrypted (http), so anyone on the network path can read what is sent."
-        )
+        which = "At least one address" if remote.others else "The address"
+        found.warnings.append(f"{which} is not encrypted (http), so anyone on the network path can read what is sent.")
     if remote.key_env:
         known = bool(os.environ.get(remote.key_env))
         state = "is sent there once you allow it" if known else "is needed there, but is not set"

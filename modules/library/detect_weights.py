@@ -15,7 +15,7 @@ from modules.library.hqq_save import read_hqq_save
 from modules.library.layer_matrices import matrix_widths
 from modules.library.mixed_shards import find_mixed_shards
 from modules.library.parameter_count import LAYER_TENSOR, count_parameters
-from modules.library.quantization import Quantization
+from modules.library.quantization_config import Quantization
 from modules.protocol.errors import ModelError
 
 # Tensor names of the original Llama and Mistral releases; Transformers uses other names.

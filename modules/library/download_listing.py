@@ -94,7 +94,7 @@ def list_files(wanted: RepositoryId, endpoint: str | None = None) -> RepositoryL
     """Return the repository's files from the hub at `endpoint` (default: HF_ENDPOINT). Raises DownloadError."""
     api = HfApi(endpoint=endpoint)
     address = str(api.endpoint)
-    _check_network_settings()
+    check_network_settings()
     try:
         info = api.model_info(
             wanted.repository, revision=wanted.revision or None, timeout=_LISTING_SECONDS, files_metadata=True
@@ -120,7 +120,7 @@ def find_dataset_file(repository: str, path: str, endpoint: str | None = None) -
     DownloadError."""
     wanted = RepositoryId(repository, kind="dataset")
     address = str(HfApi(endpoint=endpoint).endpoint)
-    _check_network_settings()
+    check_network_settings()
     url = hf_hub_url(repository, path, repo_type="dataset", endpoint=address)
     try:
         found = get_hf_file_metadata(url, token=get_token(), timeout=_LISTING_SECONDS)
@@ -136,7 +136,7 @@ def find_dataset_file(repository: str, path: str, endpoint: str | None = None) -
     return RepositoryListing(wanted, address, commit, (file,))
 
 
-def _check_network_settings() -> None:
+def check_network_settings() -> None:
     """Raise DownloadError if the environment's proxies and certificates cannot be used."""
     try:
         get_session()

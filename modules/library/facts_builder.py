@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 from modules.protocol.model_facts import Evidence, ModelFacts, Projector
 from modules.protocol.model_purpose import explain_no_chat
 
+T = TypeVar("T")
 _FIELDS = frozenset(field.name for field in dataclasses.fields(ModelFacts)) - {
     "name",
     "path",
@@ -48,9 +49,10 @@ class FactsBuilder:
         if fact not in self._facts:
             self.add(fact, value, source)
 
-    def get(self, fact: str, default: object) -> Any:
+    def get(self, fact: str, default: T) -> T:
         """Return the value of a fact, or `default` if it is unknown so far."""
-        return self._facts.get(fact, default)
+        value: T = self._facts.get(fact, default)
+        return value
 
     def build(self) -> ModelFacts:
         """Return the facts. File names that are not valid UTF-8 are made printable."""

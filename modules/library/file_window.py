@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from typing import BinaryIO
 
@@ -78,6 +79,17 @@ class FileWindow:
                 self._at += length
             else:
                 self.skip(length)
+
+    def digest_texts(self, count: int) -> str:
+        """Read `count` texts, each an 8-byte length and its bytes, and return the SHA-256 of all of them."""
+        self._texts += count
+        if self._texts > MAX_TEXTS:
+            raise self.corrupt(f"it claims more than {MAX_TEXTS} texts")
+        digest = hashlib.sha256()
+        for _ in range(count):
+            length = self.read(8)
+            digest.update(length + self.read(int.from_bytes(length, "little")))
+        return digest.hexdigest()
 
     def _check(self, count: int) -> None:
         if self.position + count > MAX_HEADER:

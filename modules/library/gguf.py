@@ -102,6 +102,18 @@ def read_header(path: Path) -> GgufHeader:
         raise ModelError(f"{path.name} cannot be read ({error.strerror}). Check its permissions.") from error
 
 
+def texts_digest(path: Path, key: str) -> str:
+    """Return the SHA-256 of the array of texts under `key` in the GGUF file at `path`, "" if there is none.
+
+    Raises ModelError.
+    """
+    try:
+        with path.open("rb") as file:
+            return _Reader(FileWindow(path.name, file, path.stat().st_size)).texts_digest(key)
+    except OSError as error:
+        raise ModelError(f"{path.name} cannot be read ({error.strerror}). Check its permissions.") from error
+
+
 class _Reader:
     def __init__(self, window: FileWindow) -> None:
         self._window = window
@@ -110,11 +122,7 @@ class _Reader:
     def header(self) -> GgufHeader:
         """Read and check the whole header."""
         window = self._window
-        if window.read(4) != b"GGUF":
-            raise ModelError(f"{window.name} is not a GGUF file: it does not begin with GGUF. Download it again.")
-        version = int(window.unpack("I"))
-        if version not in (2, 3):
-            raise ModelError(_version_sentence(window.name, version))
+        version = self._version()
         tensor_count = window.count("Q", MAX_TENSORS, "tensors")
         metadata: dict[str, Value] = {}
         for _ in range(window.count("Q", MAX_KEYS, "metadata keys")):
@@ -131,6 +139,29 @@ class _Reader:
         data_offset = _padded(window.position, alignment)
         needed = self._check_layout(tensors, data_offset, alignment) if tensors else window.position
         return GgufHeader(version, metadata, tensors, data_offset, needed)
+
+    def texts_digest(self, key: str) -> str:
+        """Return the digest of the texts under `key`, or ""."""
+        window = self._window
+        self._version()
+        window.count("Q", MAX_TENSORS, "tensors")
+        for _ in range(window.count("Q", MAX_KEYS, "metadata keys")):
+            if self._name("a metadata key") != key:
+                self._value()
+            elif (int(window.unpack("I")), int(window.unpack("I"))) == (_ARRAY, _STRING):
+                return window.digest_texts(int(window.unpack("Q")))
+            else:
+                return ""
+        return ""
+
+    def _version(self) -> int:
+        window = self._window
+        if window.read(4) != b"GGUF":
+            raise ModelError(f"{window.name} is not a GGUF file: it does not begin with GGUF. Download it again.")
+        version = int(window.unpack("I"))
+        if version not in (2, 3):
+            raise ModelError(_version_sentence(window.name, version))
+        return version
 
     def _name(self, what: str) -> str:
         try:

@@ -16,6 +16,7 @@ EXPERT_TENSOR = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch)?exps\.")
 _HELPER_TENSORS = {
     "gptq": ("scales", "qzeros", "g_idx"),
     "awq": ("scales", "qzeros"),
+    "exl3": ("su", "sv", "suh", "svh", "mcg", "mul1"),
     "exl2": ("q_scale", "q_scale_max", "q_groups", "q_group_map", "q_invperm", "q_perm"),
     # What HQQ keeps beside W_q: https://github.com/mobiusml/hqq, HQQLinear.state_dict.
     "hqq": (
@@ -45,6 +46,9 @@ def count_parameters(tensors: Mapping[str, TensorInfo], method: str, bits: float
             total += round(info.size * 8 / bits)
         elif last == "q_weight" and (order := tensors.get(f"{base}.q_invperm")):
             total += order.elements * (info.shape[1] if len(info.shape) == 2 else 0)
+        elif last == "trellis" and len(info.shape) == 3:
+            # Rows and columns of tiles of 16 × 16 weights.
+            total += info.shape[0] * info.shape[1] * 256
         elif (method == "bitsandbytes" and info.kind == "U8" and f"{name}.absmax" in tensors) or (
             method == "mxfp4" and last.endswith("_blocks")
         ):

@@ -1,4 +1,4 @@
-"""Find the projectors for images beside a GGUF model, and whether they fit it, from the headers of both."""
+"""Find the projectors for images and sound beside a GGUF model, and whether they fit it, from the headers of both."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ _FAMILIES = {"qwen2": "qwen2", "qwen3": "qwen3", "gemma3": "gemma3", "gemma4": "
 
 
 def note_projectors(folder: ModelFolder, model: str, found: FactsBuilder) -> None:
-    """Note the projectors for images in `folder` that may belong to the file `model`, whose facts are in `found`."""
+    """Note the projectors in `folder` that may belong to the file `model`, whose facts are in `found`."""
     names = [name for name in folder.projectors if len(folder.ggufs) == 1 or _same_name(name, model)]
     projectors = [_read(folder.path / name, found) for name in names]
     found.projectors = sorted(projectors, key=lambda one: (bool(one.problem), precision_rank(one.name), one.name))
     if fitting := next((one for one in found.projectors if not one.problem), None):
-        found.add("vision", True, f"{fitting.name}, whose embedding size fits")
+        for kind, is_read in (("vision", fitting.vision), ("audio", fitting.audio)):
+            if is_read:
+                found.add(kind, True, f"{fitting.name}, whose embedding size fits")
     elif found.projectors:
-        found.warnings.append(f"It gets no images: {found.projectors[0].problem}")
+        found.warnings.append(f"It gets no images and no sound: {found.projectors[0].problem}")
 
 
 def _read(path: Path, model: FactsBuilder) -> Projector:
@@ -35,20 +37,24 @@ def _read(path: Path, model: FactsBuilder) -> Projector:
         header, size = read_header(path), path.stat().st_size
     except (ModelError, OSError) as error:
         return Projector(name, str(path), problem=getattr(error, "message", f"{name} cannot be read ({error})."))
-    kind = header.text("clip.vision.projector_type") or header.text("clip.projector_type")
-    return Projector(name, str(path), size, kind, _problem(name, header, kind, model))
+    kinds = ("clip.vision.projector_type", "clip.projector_type", "clip.audio.projector_type")
+    kind = next(filter(None, map(header.text, kinds)), "")
+    # The first projectors were all for images, and do not say so.
+    audio = header.metadata.get("clip.has_audio_encoder") is True
+    vision = header.metadata.get("clip.has_vision_encoder", not audio) is True
+    return Projector(name, str(path), size, kind, _problem(name, header, kind, model), vision, audio)
 
 
 def _problem(name: str, header: GgufHeader, kind: str, model: FactsBuilder) -> str:
     """Return why a projector does not fit the model, or ""."""
     if header.text("general.architecture") != "clip":
-        return f"{name} is no projector for images. Choose another file, or remove it."
-    if header.metadata.get("clip.has_vision_encoder") is False:
-        return f"{name} is for sound, not for images. Put the model's projector for images beside it."
+        return f"{name} is no projector for images or sound. Choose another file, or remove it."
+    if header.metadata.get("clip.has_vision_encoder") is False and not header.metadata.get("clip.has_audio_encoder"):
+        return f"{name} reads neither images nor sound. Choose another file, or remove it."
     hidden, architecture = model.get("hidden", 0), model.get("architecture", "")
     wide = _widths(header)
     if hidden and wide and hidden not in wide:
-        made = header.number("clip.vision.projection_dim") or max(wide)
+        made = max(_stated_widths(header), default=max(wide))
         return (
             f"{name} was made for models with an embedding size of {made}, and this model's is {hidden}. Put the "
             "projector that was made from the same model beside it."
@@ -65,7 +71,11 @@ def _problem(name: str, header: GgufHeader, kind: str, model: FactsBuilder) -> s
 def _widths(header: GgufHeader) -> set[int]:
     """Return the sizes that the projector's output may have: of the tensors behind its encoder."""
     outer = [tensor for tensor in header.tensors if not tensor.name.startswith(("v.", "a."))]
-    return {side for tensor in outer for side in tensor.shape} | {header.number("clip.vision.projection_dim")} - {0}
+    return {side for tensor in outer for side in tensor.shape} | _stated_widths(header)
+
+
+def _stated_widths(header: GgufHeader) -> set[int]:
+    return {header.number(f"clip.{part}.projection_dim") for part in ("vision", "audio")} - {0}
 
 
 def _same_name(projector: str, model: str) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from modules.library.facts_builder import FactsBuilder
 from modules.library.folder import ModelFolder
@@ -31,13 +30,14 @@ _TEXT_PAIRS = frozenset(
 )
 _SENTENCE_FILES = ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json")
 _IMAGE_KEYS = ("vision_config", "vision_tower", "mm_vision_tower", "visual", "vit_config", "image_token_id")
+_AUDIO_KEYS = ("audio_config", "audio_token_id", "audio_token_index", "audio_processor", "sound_config")
 _GGUF_ENCODERS = re.compile(r"(bert|^gemma-embedding$|^llama-embed$|^t5encoder$)")
 # llama.cpp's enum llama_pooling_type.
 _POOLING = {1: "mean", 2: "CLS", 3: "last token", 4: "rank"}
 
 
 def read_purpose(folder: ModelFolder, config: Mapping[str, object], found: FactsBuilder) -> None:
-    """Note what the model of a folder is for, and whether it sees images."""
+    """Note what the model of a folder is for, and whether it sees images or hears."""
     architectures = config.get("architectures")
     first = as_text(architectures[0]) if isinstance(architectures, list) and architectures else ""
     kind = as_text(config.get("model_type"))
@@ -45,11 +45,14 @@ def read_purpose(folder: ModelFolder, config: Mapping[str, object], found: Facts
         if purpose:
             found.add("purpose", purpose, evidence)
             break
-    if key := next((key for key in _IMAGE_KEYS if config.get(key) not in (None, "", {}, [])), ""):
-        found.add("vision", True, f"config.json: {key}")
+    for fact, keys in (("vision", _IMAGE_KEYS), ("audio", _AUDIO_KEYS)):
+        if key := next((key for key in keys if config.get(key) not in (None, "", {}, [])), ""):
+            found.add(fact, True, f"config.json: {key}")
 
 
-def _folder_evidence(folder: ModelFolder, config: Mapping[str, object], first: str, kind: str) -> Any:
+def _folder_evidence(
+    folder: ModelFolder, config: Mapping[str, object], first: str, kind: str
+) -> Iterator[tuple[str, str]]:
     """Yield (purpose or "", where it was read), the strongest evidence first."""
     written = "config.json: architectures"
     labels = len(as_object(config.get("id2label"))) or positive_int(config.get("num_labels"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from modules.library.quantization_methods import describe_method
+from modules.library.known_quantizations import describe_method
 from modules.library.trust import scan_trust
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import Machine, ModelFacts

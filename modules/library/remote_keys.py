@@ -1,10 +1,12 @@
 """Which of the user's environment variables may be sent to which server.
 
-A file that names a variable is untrusted. The user's consent is bound to the variable and the server's address.
+A file that names a variable is untrusted. The user's consent is bound to the variable and the server's address. A file
+with several addresses needs it for each of them.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,16 +33,17 @@ class KeyRequest:
     address: str
 
 
-def read_key_request(facts: ModelFacts) -> KeyRequest | None:
-    """Return the variable that the model's file names; None if it names none or the model is not remote."""
+def read_key_requests(facts: ModelFacts) -> list[KeyRequest]:
+    """Return the variable that the model's file names, with each address; [] if it names none or is not remote."""
     if facts.format != "remote":
-        return None
+        return []
     path = Path(facts.path)
     try:
         file = parse_remote(read_yaml(path, as_text=True), path.name)
     except (OSError, DataFileError, ModelError):
-        return None
-    return KeyRequest(file.key_env, url_origin(file.address)) if file.key_env else None
+        return []
+    origins = dict.fromkeys(url_origin(address) for address in file.addresses)
+    return [KeyRequest(file.key_env, origin) for origin in origins] if file.key_env else []
 
 
 class KeyConsents:
@@ -64,17 +67,19 @@ class KeyConsents:
 
     def variables(self, facts: ModelFacts) -> dict[str, str]:
         """Return the environment variables for this model's worker. Raises KeyNotAllowed without consent."""
-        wanted = read_key_request(facts)
-        if wanted is None or wanted.name not in os.environ:
+        wanted = read_key_requests(facts)
+        if not wanted or wanted[0].name not in os.environ:
             return {}
-        if not self.allows(wanted):
+        if missing := [request for request in wanted if not self.allows(request)]:
+            flags = " ".join(f"--allow-env {request.name}={request.address}" for request in missing)
+            servers = "those servers" if missing[1:] else "that server"
             raise KeyNotAllowed(
-                f"{facts.name} needs the environment variable {wanted.name} to be sent to {wanted.address}. If you "
-                "trust that server, allow it on the Model tab, or start Paddock with --allow-env "
-                f"{wanted.name}={wanted.address}."
+                f"{facts.name} needs the environment variable {wanted[0].name} to be sent to "
+                f"{', '.join(request.address for request in missing)}. If you trust {servers}, allow it on the Model "
+                f"tab, or start Paddock with {flags}."
             )
-        # With its address: the file may name another by the time the worker reads it.
-        return {KEY_VARIABLE: f"{wanted.address} {os.environ[wanted.name]}"}
+        # With the addresses: the file may name others by the time the worker reads it.
+        return {KEY_VARIABLE: json.dumps({request.address: os.environ[request.name] for request in wanted})}
 
 
 def _read(flag: str) -> KeyRequest:

@@ -16,6 +16,7 @@ from modules.library.memory_plan import MemoryPlan, largest_fitting, memory_dema
 from modules.library.scan import ModelLibrary
 from modules.loading.held_memory import add_freed, subtract_unused
 from modules.loading.measured_memory import Measurement, MemoryMeasurements, apply_measurement, measurement_key
+from modules.loading.nodes.spread import Nodes
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import ModelInfo
 from modules.protocol.loader_spec import LoaderSpec
@@ -63,7 +64,8 @@ class Advice:
 class MemoryPlanner:
     """Plans loads, and records what each load used to correct later plans.
 
-    `enforce`: refuse loads that do not fit.
+    `nodes`: the machines that loads are spread over, of which this one holds a part. `enforce`: refuse loads that do
+    not fit.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class MemoryPlanner:
         environments: Environments,
         pool: ModelPool,
         measured: MemoryMeasurements,
+        nodes: Nodes,
         enforce: bool = True,
     ) -> None:
         self._library = library
         self._environments = environments
         self._pool = pool
         self._measured = measured
+        self.nodes = nodes
         self._enforce = enforce
         self._lock = threading.Lock()
         self._machine: Machine | None = None
@@ -121,8 +125,9 @@ class MemoryPlanner:
     def plan(self, request: LoadRequest, machine: Machine) -> MemoryPlan:
         """Return the plan of a load, corrected by what earlier loads took. Raise PaddockError if its files are gone."""
         machine = self._environments.machine_for(request.spec, machine)
-        demand = memory_demand(request.facts, request.spec, request.used_settings, machine)
-        return self._plan(request.facts, demand, machine, self._environment(request.spec))
+        facts, settings = self._own_part(request.facts, request.spec, request.used_settings)
+        demand = memory_demand(facts, request.spec, settings, machine)
+        return self._plan(facts, demand, machine, self._environment(request.spec))
 
     def fits(self, request: LoadRequest, ends: Collection[PoolModel]) -> bool:
         """Return True if a load that ends these models fits into the memory that is free now, also where loads are not
@@ -144,11 +149,12 @@ class MemoryPlanner:
         return gone
 
     def choose_automatic(self, request: LoadRequest, ends: Collection[PoolModel]) -> LoadRequest:
-        """Return a load that ends these models with values for its settings that are left to the plan."""
+        """Return a load that ends these models with values for its settings that are left to the plan and the nodes."""
         facts, spec = request.facts, request.spec
         machine = self._environments.machine_for(spec, self.machine(ends))
         chosen = self._chosen(facts, spec, request.settings, machine)
-        return dataclasses.replace(request, automatic={name: getattr(chosen, name) for name in spec.automatic})
+        values = {name: getattr(chosen, name) for name in spec.automatic}
+        return self.nodes.choose(dataclasses.replace(request, automatic=values))
 
     def _chosen(self, facts: ModelFacts, spec: LoaderSpec, settings: S, machine: Machine) -> S:
         """Return the settings, with a value for each that is "auto" and in `spec.automatic`."""
@@ -174,6 +180,7 @@ class MemoryPlanner:
         """Return the plan for a model with these settings, and the largest values that fit. `ends`: as for
         `machine`."""
         machine = self._environments.machine_for(spec, self.machine(ends))
+        facts, settings = self._own_part(facts, spec, settings)
         # The same for each value that is tried.
         environment = self._environment(spec)
         demand = memory_demand(facts, spec, self._chosen(facts, spec, settings, machine), machine)
@@ -196,6 +203,17 @@ class MemoryPlanner:
         if any(share.total > share.free for share in planned.shares[1:]):
             obstacle = " ".join(filter(None, (obstacle, other_programs())))
         return Advice(planned, obstacle, context, layers)
+
+    def _own_part(self, facts: ModelFacts, spec: LoaderSpec, settings: S) -> tuple[ModelFacts, S]:
+        """Return the facts of this machine's part of a model, with the settings that spread it.
+
+        They are unchanged where a load uses this machine alone, and where it would be refused.
+        """
+        try:
+            values, nodes = self.nodes.settings(facts, spec, settings)
+        except PaddockError:  # The load says why.
+            return facts, settings
+        return part_of(facts, len(nodes) + 1), dataclasses.replace(settings, **values)
 
     def check_fits(
         self, facts: ModelFacts, spec: LoaderSpec, settings: DataclassInstance, ends: Collection[PoolModel]
@@ -220,7 +238,8 @@ class MemoryPlanner:
         facts, spec = request.facts, request.spec
         try:
             machine = self._environments.machine_for(spec, self.machine())
-            demand = memory_demand(facts, spec, request.used_settings, machine)
+            facts, settings = self._own_part(facts, spec, request.used_settings)
+            demand = memory_demand(facts, spec, settings, machine)
             on_cpu = info.device == "cpu"
             used = dataclasses.replace(demand, gpu_layers=0) if on_cpu else demand
             expected = plan_memory(facts, used, machine)
@@ -245,6 +264,19 @@ class MemoryPlanner:
 
     def _key(self, facts: ModelFacts, demand: Demand, machine: Machine, environment: str) -> str:
         return measurement_key(self._library.identity(facts.name), environment, demand, machine)
+
+
+def part_of(facts: ModelFacts, machines: int) -> ModelFacts:
+    """Return the facts of one of equal parts of a model. Embeddings and head are on each machine in the worst case."""
+    others = facts.size_bytes - facts.layer_bytes if facts.layer_bytes else 0
+    return dataclasses.replace(
+        facts,
+        size_bytes=others + (facts.size_bytes - others) // machines,
+        layer_bytes=facts.layer_bytes // machines,
+        parameters=facts.parameters - facts.layer_parameters + facts.layer_parameters // machines,
+        layer_parameters=facts.layer_parameters // machines,
+        layers=-(-facts.layers // machines),
+    )
 
 
 def describe_plan(advice: Advice) -> dict[str, object]:

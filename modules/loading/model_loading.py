@@ -81,11 +81,11 @@ class ModelLoading:
         with explain_errors(f"Loading {model}"):
             return self._run(self._prepare(model, loader, settings, anyway), adapters)
 
-    def check_load(self, model: str, loader: str = "", settings: Mapping[str, Any] | None = None) -> LoadRequest:
+    def check_load(self, model: str, loader: str = "", settings: Mapping[str, object] | None = None) -> LoadRequest:
         """Return what a load of the model would do, without starting it. Raises PaddockError where it is refused."""
         return self._prepare(model, loader, settings, False)
 
-    def check_load_beside(self, model: str, loader: str, settings: Mapping[str, Any]) -> LoadRequest:
+    def check_load_beside(self, model: str, loader: str, settings: Mapping[str, object]) -> LoadRequest:
         """Return a load that ends no loaded model, such as a job's, of a model that generates text.
 
         Raises PaddockError where it is refused.
@@ -162,7 +162,8 @@ class ModelLoading:
         self._supervisor.check(facts, spec)
         if not anyway:
             self._planner.check_fits(facts, spec, settings, self._ends())
-        return LoadRequest(facts, spec, settings, self._consents.variables(facts, spec))
+        variables = self._consents.variables(facts, spec)
+        return LoadRequest(facts, spec, settings, variables, spread=self._planner.nodes.spread)
 
     def _ends(self) -> list[PoolModel]:
         """Return the models that a load may end."""
@@ -206,7 +207,9 @@ class ModelLoading:
         if self._place is not self._pool.current:
             self._check_room(request)
         request = self._planner.choose_automatic(request, [self._place])
-        info = self._supervisor.load(dataclasses.replace(request, adapters=chosen, notes=problems), reason)
+        info = self._supervisor.load(
+            dataclasses.replace(request, adapters=chosen, notes=[*request.notes, *problems]), reason
+        )
         self._loaders.save(request)
         if adapters is not None and self._supervisor.state.adapters == dict(adapters):
             self._adapters.save(facts.name, adapters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ class Load:
 
     id: str
     path: str
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     projectors: list[dict[str, Any]] = field(default_factory=list)
     purpose: str = "generate"
 
@@ -32,16 +33,16 @@ class Generate:
 
     For a chat only:
     `messages`: the whole chat, each {"role", "content"}; a content is a text or a list of {"type": "text", "text"} and
-    {"type": "image", "path"}, an absolute path. `template`, `continue_last`, `variables`: as in ChatPrompt.
+    {"type": "image" or "audio", "path"}, an absolute path. `template`, `continue_last`, `variables`: as in ChatPrompt.
     `overflow`: what happens to a chat that leaves no room for the reply. "cut" leaves out the oldest turns, "refuse"
     fails, and "" leaves it to the engine, which cuts tokens as `params.truncate` says.
-    `keep_first`: the first so many messages are never left out. `left_out`: messages that the previous reply left out;
-    the same cut is kept while it fits. `reply_prefix`: text that the reply is made to begin with.
+    `keep_first`: the first so many messages are never left out. `reply_prefix`: text that the reply is made to begin
+    with.
     `fill_context`: the reply may take all that the prompt leaves of the context, if that is more than
     `params.max_new_tokens`.
     `thinking_budget`: tokens of reasoning after which its end is written for the model; 0 for no limit.
     `opening`: set by the worker: what the prompt begins the reply with.
-    `images`: paths of the images in `prompt`, in the order of their marks. The worker sets it for a chat.
+    `media`: paths of the images and sounds in `prompt`, in the order of their marks. The worker sets it for a chat.
     `start`: False makes the prompt ready and then waits for Start or Cancel.
 
     `logprobs`: the reply's Chunks come with the log-probabilities of their tokens, and with so many of the likeliest
@@ -52,18 +53,17 @@ class Generate:
     prompt: str = ""
     params: SamplingParams = field(default_factory=SamplingParams)
     hooks: bool = True
-    messages: list[dict[str, Any]] = field(default_factory=list)
+    messages: Sequence[Mapping[str, Any]] = field(default_factory=list)
     template: str = ""
     continue_last: bool = False
-    variables: dict[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, object] = field(default_factory=dict)
     overflow: str = ""
     keep_first: int = 0
-    left_out: int = 0
     reply_prefix: str = ""
     fill_context: bool = False
     thinking_budget: int = 0
     opening: str = ""
-    images: list[str] = field(default_factory=list)
+    media: list[str] = field(default_factory=list)
     start: bool = True
     logprobs: int = -1
 
@@ -110,10 +110,10 @@ class ChatPrompt:
     """
 
     id: str
-    messages: list[dict[str, Any]]
+    messages: Sequence[Mapping[str, Any]]
     template: str = ""
     continue_last: bool = False
-    variables: dict[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Configure:
     """
 
     id: str
-    hooks: list[dict[str, Any]] = field(default_factory=list)
+    hooks: list[dict[str, object]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -205,9 +205,9 @@ class Quantize:
     source: str
     target: str
     name: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    calibration: list[dict[str, Any]] = field(default_factory=list)
-    card: dict[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    calibration: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    card: Mapping[str, Any] = field(default_factory=dict)
     checkpoints: str = ""
     measurements: str = ""
 
@@ -223,8 +223,8 @@ class TryQuantize:
     id: str
     method: str
     source: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    calibration: list[dict[str, Any]] = field(default_factory=list)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    calibration: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ class Train:
     target: str
     data: str
     checkpoints: str
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     resume: bool = False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 # Incremented when the meaning of a message changes. The host refuses a worker of another version.
 PROTOCOL_VERSION = 1
@@ -37,8 +37,8 @@ class ModelInfo:
     `context`: its context length as loaded; `trained_context`: the trained one (0: unknown). `slots`: generations at
     once. `template_source`: where the chat template was found ("tokenizer_config.json", "GGUF metadata", …).
     `notes`: sentences for the user, such as a fallback that was used. `ignored`: sampling parameters in the spec that
-    are not honoured with this model on this machine. `sees_images`: messages may have images. `kernel`: what multiplies
-    packed weights, where it is known.
+    are not honoured with this model on this machine. `sees_images`: messages may have images. `audio_formats`: of the
+    sounds that messages may have: "wav", "mp3". `kernel`: what multiplies packed weights, where it is known.
     """
 
     context: int
@@ -56,6 +56,7 @@ class ModelInfo:
     notes: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     sees_images: bool = False
+    audio_formats: list[str] = field(default_factory=list)
     kernel: str = ""
 
 
@@ -73,14 +74,14 @@ class ChatPromptResult:
     """The value of the Result of ChatPrompt: the prompt, its length in tokens, and the source of its template.
 
     `opening`: the end of the prompt that begins the reply's reasoning, such as "<think>". The reply's text lacks it.
-    `images`: the paths of the images in the prompt, in the order of their marks.
+    `media`: the paths of the images and sounds in the prompt, in the order of their marks.
     """
 
     prompt: str
     tokens: int
     template: str
     opening: str = ""
-    images: list[str] = field(default_factory=list)
+    media: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,37 @@ class Prompted:
     opening: str = ""
 
 
+class TokenLogprob(TypedDict):
+    """A token: its id, the bytes that it adds to a text, and ln p before any sampler."""
+
+    token: int
+    bytes: list[int]
+    logprob: float
+
+
+class ReplyLogprob(TokenLogprob):
+    """A token of a reply, with the likeliest in its place, likeliest first."""
+
+    top: list[TokenLogprob]
+
+
+class ScoreResult(TypedDict, total=False):
+    """The answer to commands.Score, whose docstring says what is in it."""
+
+    rows: int
+    vocabulary: int
+    seconds: float
+    log_probabilities: list[float]
+
+
+class TokenProbability(TypedDict):
+    """A token that may come next."""
+
+    token: int
+    text: str
+    probability: float
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Generated text, of whole characters, and its number of tokens.
@@ -123,13 +155,15 @@ class Chunk:
     id: str
     text: str
     tokens: int = 1
-    logprobs: list[dict[str, Any]] = field(default_factory=list)
+    logprobs: list[ReplyLogprob] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Finished:
     """The end of a generation. `cached_tokens`: tokens of the prompt found in the engine's cache; `cut_tokens`: tokens
-    of the prompt left out to fit the context. Seconds are the engine's."""
+    of the prompt left out to fit the context; `drafted_tokens`: tokens that a draft guessed, and `accepted_tokens`:
+    those of them that the model would have chosen; `served_by`: the address of the server that wrote the reply. Seconds
+    are the engine's."""
 
     id: str
     reason: str
@@ -140,6 +174,9 @@ class Finished:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     seed: int = -1
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    served_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,7 +184,7 @@ class Result:
     """The answer to a command with one value; the command's docstring gives its shape."""
 
     id: str
-    value: Any = None
+    value: object = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +222,7 @@ class HookStored:
     name as a writer of shared values."""
 
     extension: str
-    values: dict[str, Any]
+    values: dict[str, object]
     origin: str
 
 

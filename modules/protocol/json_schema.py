@@ -42,7 +42,7 @@ _LENGTHS = ("minItems", "maxItems", "minLength", "maxLength")
 _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
-def parse_json_schema(params: SamplingParams) -> dict[str, Any] | None:
+def parse_json_schema(params: SamplingParams) -> dict[str, object] | None:
     """Return the normalized schema in `json_schema`, or None if it is empty. Raises PromptError."""
     text = params.json_schema.strip()
     if not text:
@@ -67,7 +67,7 @@ def unreadable_grammar_error(engine: str, detail: str = "") -> PromptError:
     )
 
 
-def normalize_schema(schema: object) -> tuple[dict[str, Any], tuple[str, ...]]:
+def normalize_schema(schema: object) -> tuple[dict[str, object], tuple[str, ...]]:
     """Return (a schema without references that all engines read alike, keywords that are not enforced).
 
     What the result allows, the original allows, except for the keywords named. Raises PromptError.
@@ -87,7 +87,7 @@ class _Normalizer:
     parts: int = _MOST_PARTS
     resolving: list[str] = field(default_factory=list)
 
-    def schema(self, schema: object, depth: int) -> dict[str, Any]:
+    def schema(self, schema: object, depth: int) -> dict[str, object]:
         """Return one schema, normalized."""
         self._count(1)
         if depth > _DEEPEST:
@@ -107,7 +107,7 @@ class _Normalizer:
         self.resolving.pop()
         return found
 
-    def _joined(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
+    def _joined(self, schema: dict[str, object], depth: int) -> dict[str, object]:
         """Return a schema without `allOf`, and with `anyOf` alone where there is one."""
         own = self._own(schema, depth)
         if isinstance(types := own.get("type"), list):
@@ -144,7 +144,7 @@ class _Normalizer:
                 found[key] = value
         return found
 
-    def _properties(self, value: object, depth: int) -> dict[str, Any]:
+    def _properties(self, value: object, depth: int) -> dict[str, object]:
         if not isinstance(value, dict):
             raise problem("has 'properties' that are not an object of schemas")
         if len(value) > _MOST_PROPERTIES:
@@ -158,13 +158,13 @@ class _Normalizer:
             raise problem(f"has more than {_MOST_PROPERTIES} required properties")
         return list(dict.fromkeys(value))
 
-    def _additionalProperties(self, value: object, depth: int) -> Any:  # noqa: N802 (the keyword's name)
+    def _additionalProperties(self, value: object, depth: int) -> object:  # noqa: N802 (the keyword's name)
         return value if isinstance(value, bool) else self.schema(value, depth + 1)
 
-    def _items(self, value: object, depth: int) -> Any:
+    def _items(self, value: object, depth: int) -> object:
         return value if isinstance(value, bool) else self.schema(value, depth + 1)
 
-    def _prefixItems(self, value: object, depth: int) -> list[Any]:  # noqa: N802 (the keyword's name)
+    def _prefixItems(self, value: object, depth: int) -> list[object]:  # noqa: N802 (the keyword's name)
         return [self.schema(part, depth + 1) for part in self._list({"prefixItems": value}, "prefixItems")]
 
     def _length(self, key: str, value: object) -> int:
@@ -181,7 +181,7 @@ class _Normalizer:
             raise problem(f"has {key!r} that is not a list with at least one entry")
         return list(value)
 
-    def _target(self, reference: object) -> Any:
+    def _target(self, reference: object) -> object:
         place: Any = self.root
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
             raise problem(f"refers to {short(reference)}, which is outside of it")

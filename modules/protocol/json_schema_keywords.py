@@ -89,7 +89,7 @@ def _integer(schema: dict[str, Any]) -> dict[str, Any]:
     return {"enum": list(numbers)} if len(numbers) <= _LISTED_NUMBERS else schema
 
 
-def check_type(value: object) -> Any:
+def check_type(value: object) -> object:
     """Return the value of `type`: a name, or a list of several. Raises PromptError."""
     names = value if isinstance(value, list) else [value]
     for name in names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,10 @@ class LoaderSpec:
     samplers: names of SamplingParams fields that it honours, besides `sampling.ALWAYS_HONOURED`.
     differs: samplers that differ from their definition in docs/samplers.md, with sentences that say how.
     unheard: a sampler -> the samplers that have no effect while it is active.
+    over_nodes: returns the settings that spread a model over machines: from the model's facts, an instance of
+        `settings`, and the number of cards on each machine, this one first (0: only its processor). None where the
+        settings keep it on this machine. Raises SettingError if it cannot be spread so. Without it the loader uses no
+        other machines.
     requirements: a file in the loader's folder, such as "requirements.txt"; "" means that it needs no environment.
     variants: builds of the engine for graphics cards, the best first. If none can be used, `requirements` is installed.
     probe: Python code that imports the engine and prints its version, to verify an environment.
@@ -50,10 +54,11 @@ class LoaderSpec:
     settings: type[Any]
     claim: Callable[[ModelFacts, Machine], Claim | None]
     memory: Callable[[ModelFacts, Any, Machine], Demand] | None = None
-    automatic: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    automatic: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
     samplers: frozenset[str] = frozenset()
     differs: Mapping[str, str] = field(default_factory=dict)
     unheard: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    over_nodes: Callable[[ModelFacts, Any, Sequence[int]], Mapping[str, object] | None] | None = None
     purposes: tuple[str, ...] = ("generate",)
     accelerators: tuple[str, ...] = ("cpu",)
     systems: tuple[str, ...] = ("linux", "darwin", "windows")

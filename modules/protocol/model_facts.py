@@ -16,14 +16,16 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Projector:
-    """A file beside a GGUF model that makes tokens of images. `kind`: clip.projector_type in its header; `problem`: why
-    it does not fit the model, as a sentence, or ""."""
+    """A file beside a GGUF model that makes tokens of images (`vision`) or of sound (`audio`). `kind`: the type of
+    projector in its header; `problem`: why it does not fit the model, as a sentence, or ""."""
 
     name: str
     path: str
     size_bytes: int = 0
     kind: str = ""
     problem: str = ""
+    vision: bool = True
+    audio: bool = False
 
 
 # The purpose of a model: generating text, embedding, scoring pairs, classifying, filling gaps, rewriting, or no text.
@@ -44,8 +46,8 @@ class ModelFacts:
     `layer_parameters`: of all layers' tensors together, as on disk; `expert_bytes`: those of the experts of a
     mixture of experts, of a GGUF file; `intermediate`: width of the MLP; `input_widths`, `output_widths`: the different
     numbers of inputs and of outputs of the layers' matrices, of a model in full precision;
-    `purpose`: one of PURPOSES; `vision`: it accepts images too; `projectors`: files for images beside a GGUF model, the
-    best first.
+    `purpose`: one of PURPOSES; `vision`, `audio`: it accepts images or sound too; `projectors`: files for these beside
+    a GGUF model, the best first.
     `problems`: sentences saying why it cannot be loaded; `warnings`: sentences for the user.
     """
 
@@ -75,6 +77,7 @@ class ModelFacts:
     template: str = ""
     purpose: str = ""
     vision: bool = False
+    audio: bool = False
     projectors: tuple[Projector, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     problems: tuple[str, ...] = ()

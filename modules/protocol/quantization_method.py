@@ -39,7 +39,6 @@ class QuantizationMethod:
     reads: paths of files that an instance of `settings` names, which the worker may read.
     preference: of several loaders with the same method, the highest quantizes unless another is asked for.
     resumes: it keeps what it has done in Quantize.checkpoints, so a job that runs again continues there.
-    tries: its quantizer loads the result once itself, because no loader here reads it.
     measures: it keeps what it measured of a model in Quantize.measurements, for other jobs with the same model.
     held: bytes of weights and buffers that the quantizer holds at once, beside the worker's own; None: not known.
     keeps_layers: the layers that are done lie beside the result until its end, and take as much of the disk again.
@@ -63,7 +62,6 @@ class QuantizationMethod:
     held: Callable[[ModelFacts, Any], int | None] = _unknown
     keeps_layers: bool = False
     has_trial: bool = False
-    tries: bool = False
     obstacle: Callable[[ModelFacts, Any], str] = _no_obstacle
 
     def is_calibrated(self, settings: object) -> bool:

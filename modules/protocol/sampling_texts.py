@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, isnan
-from typing import Any
 
 from modules.protocol.errors import PromptError, SettingError
 from modules.protocol.json_schema import parse_json_schema
@@ -40,6 +39,8 @@ DEFAULT_PRIORITY = (
 MOST_STOPS = 1000
 MOST_STOP_LETTERS = 100_000
 MOST_TOKENS = 300_000
+# No vocabulary has an id like this, and the integers of engines end here.
+_MOST_TOKEN = 2**31
 # Engines try all alternatives of a grammar at each token. While one does, no other reply gets on.
 MOST_GRAMMAR_LETTERS = 50_000
 # Characters of a wrong value that an error repeats.
@@ -64,7 +65,7 @@ def parse_banned_tokens(params: SamplingParams) -> list[int]:
     """Return the ids in `custom_token_bans`: '13, 29' -> [13, 29]. Raises PromptError."""
     try:
         banned = [int(part) for part in _parts(params.custom_token_bans)]
-        if min(banned, default=0) < 0:
+        if not all(0 <= token < _MOST_TOKEN for token in banned):
             raise ValueError
         return banned
     except ValueError:
@@ -80,7 +81,9 @@ def parse_logit_biases(params: SamplingParams) -> dict[int, float]:
         pairs = (part.split(":") for part in _parts(params.logit_bias))
         biases = {int(token): float(bias) for token, bias in pairs}
         # Minus infinity bans a token. Plus infinity and NaN would make all probabilities NaN.
-        if any(isnan(bias) or bias == inf for bias in biases.values()) or min(biases, default=0) < 0:
+        if any(isnan(bias) or bias == inf for bias in biases.values()):
+            raise ValueError
+        if not all(0 <= token < _MOST_TOKEN for token in biases):
             raise ValueError
         return biases
     except ValueError:
@@ -109,7 +112,7 @@ def parse_sampler_order(params: SamplingParams) -> list[str]:
 
 # Parameters that are texts with their own format -> the function that parses or checks them, or raises an error for
 # the user.
-TEXT_PARSERS: dict[str, Callable[[SamplingParams], Any]] = {
+TEXT_PARSERS: dict[str, Callable[[SamplingParams], object]] = {
     "stop": check_stops,
     "grammar_string": check_grammar,
     "sampler_priority": parse_sampler_order,

@@ -18,6 +18,8 @@ from modules.protocol.errors import SettingError
 
 T = TypeVar("T")
 _KEY = "paddock.setting"
+# The group of settings for drafts. Loaders inherit these settings, and the form shows them last.
+DRAFTS = "Drafts"
 # The types of settings. A list contains texts.
 SETTING_TYPES = (bool, int, float, str, list)
 # The most digits of an integer given as text, and the most characters of a value quoted in an error.
@@ -88,7 +90,7 @@ def setting(
     unit: str = "",
     group: str = "",
     advanced: bool = False,
-) -> Any:
+) -> Any:  # as dataclasses.field(), so that each field keeps its own type
     """Declare one field of a settings dataclass. A list default is copied for each instance."""
     info = SettingInfo(label, help, minimum, maximum, step, tuple(choices), unit, group, advanced)
     if isinstance(default, list):
@@ -97,7 +99,7 @@ def setting(
     return dataclasses.field(default=default, metadata={_KEY: info})
 
 
-def describe(schema: type[Any]) -> tuple[Setting, ...]:
+def describe(schema: type) -> tuple[Setting, ...]:
     """Return the settings of a dataclass in the order of its fields."""
     return _describe(typing.cast(Hashable, schema))
 
@@ -212,7 +214,7 @@ def build(schema: type[T], values: Mapping[str, object]) -> T:
     return schema(**{name: coerce(known[name], value) for name, value in values.items()})
 
 
-def changed_values(instance: object) -> dict[str, Any]:
+def changed_values(instance: object) -> dict[str, object]:
     """Return the settings that differ from their defaults: the content of a preset or of saved settings."""
     return {
         entry.name: getattr(instance, entry.name)

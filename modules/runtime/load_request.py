@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modules.protocol.adapter_facts import AdapterFacts
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.model_facts import ModelFacts
+from modules.runtime.node_spread import NodeSpread
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -25,7 +26,8 @@ class LoadRequest:
     `settings`: an instance of `spec.settings`; `automatic`: the values that the memory plan chose for those of its
     settings that are "auto". `variables`: environment variables of the worker, such as the consents
     given at start. `adapters`: LoRA adapters to apply before the model is ready; if the engine refuses them, the model
-    runs without them and its notes say why. `notes`: sentences to add to the model's notes.
+    runs without them and its notes say why. `notes`: sentences to add to the model's notes. `spread`: returns the other
+    machines of the load when its worker starts, None for this machine alone. It raises PaddockError.
     """
 
     facts: ModelFacts
@@ -34,7 +36,8 @@ class LoadRequest:
     variables: Mapping[str, str] = field(default_factory=dict)
     adapters: Sequence[WeightedAdapter] = ()
     notes: Sequence[str] = ()
-    automatic: Mapping[str, Any] = field(default_factory=dict)
+    automatic: Mapping[str, object] = field(default_factory=dict)
+    spread: Callable[[LoadRequest], NodeSpread | None] = lambda request: None
 
     @property
     def used_settings(self) -> DataclassInstance:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from modules.generation.generation import Generation
 from modules.protocol.commands import Generate
 from modules.protocol.errors import Unsupported
-from modules.protocol.events import ChatPromptResult, Finished, ModelInfo, RerankResult
+from modules.protocol.events import ChatPromptResult, Finished, ModelInfo, RerankResult, TokenProbability
 from modules.protocol.model_purpose import explain_wrong_task
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.model_state import ModelState
@@ -84,15 +84,15 @@ class LoadedModel(ABC):
 
     def chat_prompt(
         self,
-        messages: list[dict[str, Any]],
+        messages: Sequence[Mapping[str, object]],
         template: str = "",
         continue_last: bool = False,
-        variables: dict[str, Any] | None = None,
+        variables: Mapping[str, object] | None = None,
     ) -> ChatPromptResult:
         """Render a chat with the model's template, or with `template`. Raise PromptError."""
-        return self.worker().chat_prompt(messages, template, continue_last, variables or {})
+        return self.worker().chat_prompt(messages, template, continue_last, dict(variables or {}))
 
-    def next_token_probabilities(self, prompt: str, top: int = 20) -> list[dict[str, object]]:
+    def next_token_probabilities(self, prompt: str, top: int = 20) -> list[TokenProbability]:
         """Return the `top` likeliest next tokens: [{"token", "text", "probability"}]."""
         return self.worker_for("generate").next_token_probabilities(prompt, top)
 

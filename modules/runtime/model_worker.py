@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from modules.protocol.commands import (
     ApplyAdapter,
@@ -17,7 +18,7 @@ from modules.protocol.commands import (
     Tokenize,
 )
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import ChatPromptResult, HookEvent, Loaded, RerankResult
+from modules.protocol.events import ChatPromptResult, HookEvent, Loaded, RerankResult, ScoreResult, TokenProbability
 from modules.protocol.schema import changed_values
 from modules.runtime.load_request import LoadRequest, WeightedAdapter
 from modules.runtime.memory_watch import MemoryWatch, OnCards
@@ -47,16 +48,29 @@ class ModelWorker:
         on_hook: Callable[[HookEvent], None],
         on_cards: OnCards | None,
     ) -> None:
+        self._spread = spread = request.spread(request)
+        if spread:
+            request = dataclasses.replace(
+                request,
+                automatic={**request.automatic, **spread.settings},
+                variables={**request.variables, **spread.variables},
+            )
         self.request = request
         self._on_cards = on_cards
         # Those to apply, also if the engine refused them.
         self.adapters: tuple[WeightedAdapter, ...] = tuple(request.adapters)
         self.memory: MemoryWatch | None = None
+
+        def ended(exit: WorkerExit) -> None:
+            if spread:
+                spread.end()
+            on_exit(self, exit)
+
         self.client = WorkerClient(
             request.spec,
             python,
             root,
-            lambda exit: on_exit(self, exit),
+            ended,
             on_hook,
             **sandbox_variables(Path(request.facts.path), *folders),
             **request.variables,
@@ -68,13 +82,17 @@ class ModelWorker:
         return self.client.process.pid
 
     def load(self, report: Report) -> Loaded:
-        """Load the model of the request into the started worker."""
+        """Load the model of the request into the started worker, and into those of other machines."""
         facts = self.request.facts
+        if self._spread:
+            self._spread.prepare(report, lambda why: self.client.process.kill(why, "node"))
         self.memory = MemoryWatch(self.pid, str(Path(facts.path).resolve()), self._on_cards)
         settings, purpose = changed_values(self.request.used_settings), facts.purpose or "generate"
         loaded = self.client.load(facts.path, settings, report, facts.projectors, purpose)
         self.memory.record_load()
         self.client.process.compile_bytecode()
+        if self._spread:
+            loaded.info.notes.append(self._spread.note)
         return loaded
 
     def stop(self) -> None:
@@ -117,7 +135,7 @@ class ModelWorker:
         """Return the bytes that each of these tokens adds to a text."""
         return [bytes(one) for one in self.client.ask(Detokenize(self.client.next_id(), tokens, apart=True))]
 
-    def score(self, tokens: list[int], first: int, read: Callable[[Path, dict[str, Any]], T]) -> T:
+    def score(self, tokens: list[int], first: int, read: Callable[[Path, ScoreResult], T]) -> T:
         """Return what `read` makes of the file of logits and the answer to commands.Score."""
         id = self.client.next_id()
         # In the folder that the worker may write.
@@ -128,13 +146,13 @@ class ModelWorker:
             file.unlink(missing_ok=True)
 
     def chat_prompt(
-        self, messages: list[dict[str, Any]], template: str, continue_last: bool, variables: dict[str, Any]
+        self, messages: Sequence[Mapping[str, object]], template: str, continue_last: bool, variables: dict[str, object]
     ) -> ChatPromptResult:
         """Render a chat as a prompt."""
         command = ChatPrompt(self.client.next_id(), messages, template, continue_last, variables)
         return ChatPromptResult(**self.client.ask(command))
 
-    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+    def next_token_probabilities(self, prompt: str, top: int) -> list[TokenProbability]:
         """Return the `top` likeliest next tokens: [{"token", "text", "probability"}]."""
         return list(self.client.ask(NextTokenProbabilities(self.client.next_id(), prompt, top)))
 

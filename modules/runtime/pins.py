@@ -7,7 +7,7 @@ the environment, some come from another index. A comment starts another step, wi
     # paddock: then --no-deps --default-index https://example.org/wheels
 
 With --default-index the step's packages come from this index alone, not from the user's. --config-setting passes
-a setting on to the build of what is compiled.
+a setting on to the build of what is compiled. Lines that begin with `# paddock: and` add flags to the step.
 """
 
 from __future__ import annotations
@@ -63,14 +63,19 @@ def steps(text: str, file: str) -> list[Step]:
         if directive is None:
             lines.append(line)
             continue
-        found.append(Step("\n".join(lines) + "\n", flags))
-        then, *words = directive[1].split() or [""]
-        if then != "then" or not _known(words):
+        word, *more = directive[1].split() or [""]
+        continues = word == "and" and bool(found) and not any(map(str.strip, lines))
+        if not (word == "then" or continues) or not _known(more):
             raise EnvironmentBroken(
                 f"{file} contains the unknown line {line.strip()!r}. Write: # paddock: then, followed by any of "
-                f"{' '.join(_FLAGS)}, {_INDEX} ADDRESS and --config-setting NAME=VALUE."
+                f"{' '.join(_FLAGS)}, {_INDEX} ADDRESS and --config-setting NAME=VALUE. For more flags, write below: "
+                "# paddock: and, followed by any of the same."
             )
-        flags, lines = tuple(words), []
+        if continues:
+            flags += tuple(more)
+            continue
+        found.append(Step("\n".join(lines) + "\n", flags))
+        flags, lines = tuple(more), []
     return [*found, Step("\n".join(lines) + "\n", flags)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
@@ -45,8 +45,8 @@ PROMPT_SECONDS = 300.0
 
 Report = Callable[[str, "float | None"], None]
 
-# An image takes as long to read as so many characters of text, or less.
-_IMAGE_CHARACTERS = 6000
+# An image or a minute of sound takes as long to read as so many characters of text, or less.
+_MEDIUM_CHARACTERS = 6000
 
 
 class WorkerClient:
@@ -93,7 +93,7 @@ class WorkerClient:
     def load(
         self,
         path: str,
-        settings: dict[str, Any],
+        settings: Mapping[str, object],
         report: Report,
         projectors: Sequence[Projector] = (),
         purpose: str = "generate",
@@ -102,7 +102,7 @@ class WorkerClient:
         id = self._next("load")
         self._reports[id] = report
         try:
-            command = Load(id, path, settings, [vars(one) for one in projectors], purpose)
+            command = Load(id, path, dict(settings), [vars(one) for one in projectors], purpose)
             loaded: Loaded = self.ask(command, timeout=None)
         finally:
             self._reports.pop(id, None)
@@ -237,6 +237,6 @@ class WorkerClient:
 
 
 def _reading_length(content: object) -> int:
-    """Return how many characters take as long to read as a message: its text, and its images."""
+    """Return how many characters take as long to read as a message: its text, images and sounds."""
     parts = content if isinstance(content, list) else [{"text": str(content)}]
-    return sum(len(part["text"]) if "text" in part else _IMAGE_CHARACTERS for part in parts)
+    return sum(len(part["text"]) if "text" in part else _MEDIUM_CHARACTERS for part in parts)

@@ -23,8 +23,8 @@ class WorkerDied(PaddockError):
 class WorkerExit:
     """How a worker ended.
 
-    `cause`: "unloaded" (requested), "stuck" (killed by the host because it did not stop a reply), "memory", "killed",
-    "crashed" or "ended".
+    `cause`: "unloaded" (requested), "stuck" (killed by the host because it did not stop a reply), "node" (killed by the
+    host because another machine of its model was lost), "memory", "killed", "crashed" or "ended".
     """
 
     cause: str
@@ -54,18 +54,18 @@ def classify(
     intended: bool,
     kernel_kills: int,
     fault: str = "",
-    stuck: str = "",
+    killed: tuple[str, str] = ("", ""),
 ) -> WorkerExit:
     """Return the typed exit of a worker.
 
     `status`: the exit status, negative for a signal. `intended`: the host asked it to end. `kernel_kills`: kills for
-    memory that the kernel counted during its life. `fault`, `stuck`: why the host killed it, or "". The cause is never
-    guessed.
+    memory that the kernel counted during its life. `fault`: why the host killed it, or "". `killed`: the same with its
+    cause. The cause is never guessed.
     """
     if intended:
         return WorkerExit("unloaded", status, f"{title} was unloaded.", stderr)
-    if stuck:
-        return WorkerExit("stuck", status, stuck, stderr)
+    if killed[0]:
+        return WorkerExit(killed[0], status, killed[1], stderr)
     if fault:
         return WorkerExit("ended", status, fault, stderr)
     again = "Load the model again to continue."

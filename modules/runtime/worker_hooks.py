@@ -17,7 +17,7 @@ class WorkerHooks:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: list[dict[str, Any]] = []
+        self._entries: list[dict[str, object]] = []
         self._callback: Callable[[HookEvent], None] = lambda event: None
 
     def subscribe(self, callback: Callable[[HookEvent], None]) -> None:

@@ -48,7 +48,7 @@ class WorkerProcess:
         self._on_exit = on_exit
         self._stderr: deque[str] = deque(maxlen=_LAST_LINES)
         self._intended = False
-        self._stuck = ""
+        self._killed = ("", "")
         self._kernel_kills = out_of_memory_kills()
         self._write_lock = threading.Lock()
         self._gone = threading.Event()
@@ -125,9 +125,12 @@ class WorkerProcess:
         if threading.current_thread() is not self._event_thread:
             self._event_thread.join()
 
-    def kill(self, why: str) -> None:
-        """Kill it because it does not respond. `why`: the sentence of the error for waiting commands."""
-        self._stuck = why
+    def kill(self, why: str, cause: str = "stuck") -> None:
+        """Kill it because it does not respond, or because another machine of its model is lost.
+
+        `why`: the sentence of the error for waiting commands. `cause`: as in WorkerExit.
+        """
+        self._killed = (cause, why)
         self._process.kill()
 
     def _read_events(self) -> None:
@@ -151,7 +154,7 @@ class WorkerProcess:
                 intended=self._intended,
                 kernel_kills=kills,
                 fault=fault,
-                stuck=self._stuck,
+                killed=self._killed,
             )
         )
 

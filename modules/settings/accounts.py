@@ -10,7 +10,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -23,6 +22,8 @@ ADMIN, USER = "admin", "user"
 ROLES = (ADMIN, USER)
 # The name with which the password of --password is sent.
 OWNER = "paddock"
+# The name of the account of people who have only the admin key. No other account can have it.
+ADMIN_KEY_NAME = "admin key"
 SHORTEST_PASSWORD = 8
 _LONGEST_PASSWORD = 1024
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
@@ -46,9 +47,20 @@ class Account:
         return self.id, self.role
 
     @property
+    def credentials(self) -> str:
+        """What a session began with: it ends once the password, the role or the account itself is another."""
+        return f"{self.id} {self.role} {self.password}"
+
+    @property
     def is_admin(self) -> bool:
         """True if it may load models, run jobs and change what all share."""
         return self.role == ADMIN
+
+
+def admin_key_account(key: str) -> Account:
+    """Return the account of everyone who opens the page with the admin key: it manages models and jobs, and has chats
+    apart from the owner's."""
+    return Account(ADMIN_KEY_NAME, ADMIN, ADMIN_KEY_NAME, key)
 
 
 def account_client(account: Account) -> str:
@@ -156,7 +168,7 @@ class Accounts:
             raise PaddockError(f"A password has {SHORTEST_PASSWORD} to {_LONGEST_PASSWORD} characters. Choose another.")
         return self._hasher.hash(password)
 
-    def _change(self, account: Account, **values: Any) -> None:
+    def _change(self, account: Account, **values: object) -> None:
         self._write({**self.all(), account.name: Account(**{**vars(account), **values})})
 
     def _write(self, accounts: dict[str, Account]) -> None:
@@ -180,7 +192,7 @@ class Accounts:
             raise self._invalid("The file")
         return {name: self._account(name, entry) for name, entry in (values or {}).items()}
 
-    def _account(self, name: object, entry: Any) -> Account:
+    def _account(self, name: object, entry: object) -> Account:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name == OWNER or not isinstance(entry, dict):
             raise self._invalid(f"The entry {name!r}")
         keys = entry.get("keys") or []

@@ -21,7 +21,7 @@ class Preferences:
     def __init__(self, store: YamlStore) -> None:
         self._store = store
         self._lock = threading.RLock()
-        self._unsaved: dict[str, Any] = {}
+        self._unsaved: dict[str, object] = {}
 
     @property
     def autosave(self) -> bool:

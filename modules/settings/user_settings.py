@@ -80,7 +80,7 @@ class ModelSettings:
         """Return the loader saved for this model, or "". Raise PaddockError for an invalid entry."""
         return next((loader for loader, _ in [*self._own(model), *self._patterns(model)] if loader), "")
 
-    def settings(self, model: str, loader: str) -> dict[str, Any]:
+    def settings(self, model: str, loader: str) -> dict[str, object]:
         """Return the settings saved for this model with this loader.
 
         An entry without a loader may contain settings of other loaders. Raises PaddockError for an invalid entry.
@@ -92,7 +92,7 @@ class ModelSettings:
 
         Settings that equal those of a pattern are not saved: a later change of the pattern then applies to the model.
         """
-        entry: dict[str, Any] = {"loader": loader}
+        entry: dict[str, object] = {"loader": loader}
         if settings != _build(type(settings), _matching(self._patterns(model), loader)):
             entry["settings"] = changed_values(settings)
         if chosen := self.adapters(model):
@@ -146,11 +146,11 @@ class ModelSettings:
         )
 
 
-def _matching(entries: list[_Entry], loader: str) -> dict[str, Any]:
+def _matching(entries: list[_Entry], loader: str) -> dict[str, object]:
     return dict(next((values for name, values in entries if values is not None and name in ("", loader)), {}))
 
 
-def _renamed(entry: object, old: str, new: str) -> Any:
+def _renamed(entry: object, old: str, new: str) -> object:
     """Return a model's entry with `new` where it names the adapter or the drafting model `old`."""
     if not isinstance(entry, dict):
         return entry
@@ -170,7 +170,7 @@ def _build(schema: type[DataclassInstance], values: Mapping[str, object]) -> Dat
         return None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, object]:
     try:
         values = read_yaml(path, limits=STORE_LIMITS)
     except FileNotFoundError:

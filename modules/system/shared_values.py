@@ -11,22 +11,22 @@ from typing import Any
 MOST_CHARACTERS = 256_000
 
 
-class SharedValues(MutableMapping[str, Any]):
+class SharedValues(MutableMapping[str, object]):
     """Values that can be written as JSON; of two writers the later one counts. A value that was changed in place is not
     seen on the other side: assign it again.
 
     `origin`: which side this is. `changed`: called with each name and value that is written here; None: it was deleted.
     """
 
-    def __init__(self, origin: str, changed: Callable[[str, Any], None] = lambda name, value: None) -> None:
+    def __init__(self, origin: str, changed: Callable[[str, object], None] = lambda name, value: None) -> None:
         self._origin = origin
         self._changed = changed
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         # Name -> (number of the change, who wrote it, the value).
-        self._entries: dict[str, tuple[int, str, Any]] = {}
+        self._entries: dict[str, tuple[int, str, object]] = {}
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> object:
         value = self._entries[name][2]
         if value is None:
             raise KeyError(name)
@@ -55,7 +55,7 @@ class SharedValues(MutableMapping[str, Any]):
         with self._lock:
             self._entries[name] = (next(self._numbers), origin, value)
 
-    def export(self) -> dict[str, Any]:
+    def export(self) -> dict[str, object]:
         """All of it, for `merge` on the other side."""
         with self._lock:
             return {name: list(entry) for name, entry in self._entries.items()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from modules.families.chat_fitting import fit_chat
-from modules.families.message_content import content_text, image_paths, mark_images
+from modules.families.audio_file import audio_format, wrong_format
+from modules.families.chat_fitting import fit_chat, remember_counts
+from modules.families.message_content import content_text, mark_media, media_parts, media_paths
 from modules.families.turn_order import RenderedTurns, render_turns
 from modules.protocol.commands import ChatPrompt, Generate
 from modules.protocol.errors import PromptError
@@ -19,6 +19,7 @@ from modules.worker.reasoning_prompt import render_reasoning_prompt, skip_reason
 from modules.worker.template_process import TemplateProcess
 
 NO_IMAGES = "This model does not see images. Choose a model that does, or leave the images out."
+NO_AUDIO = "This model does not hear. Choose a model that does, or leave the sound out."
 
 
 class ChatPrompts:
@@ -27,9 +28,10 @@ class ChatPrompts:
     def __init__(self, engine: EngineBase, templates: TemplateProcess) -> None:
         self._engine = engine
         self._templates = templates
+        self._tokens_of = remember_counts(lambda text: len(engine.tokenize(text, False)))
 
     def render(
-        self, command: ChatPrompt | Generate, info: ModelInfo, messages: list[dict[str, Any]]
+        self, command: ChatPrompt | Generate, info: ModelInfo, messages: Sequence[Mapping[str, object]]
     ) -> ChatPromptResult:
         """Render the messages as `command` asks. Raises PromptError."""
         if command.template:
@@ -38,10 +40,11 @@ class ChatPrompts:
             template, source = info.template, info.template_source
         else:
             template, source = CHATML, FALLBACK_NAME
-        images = _images(info, messages)
-        marked = mark_images(messages, self._engine.image_mark if images else "", template, self._engine.typed_images)
+        media = _media(info, messages)
+        marks = {"image": self._engine.image_mark, "audio": self._engine.audio_mark} if media else {}
+        marked = mark_media(messages, marks, template, self._engine.typed_media)
 
-        def render(messages: list[dict[str, Any]], continue_last: bool) -> str:
+        def render(messages: Sequence[Mapping[str, object]], continue_last: bool) -> str:
             return self._templates.render(
                 template,
                 messages,
@@ -52,7 +55,7 @@ class ChatPrompts:
             )
 
         prompt, opening = render_reasoning_prompt(render, template, marked, command.continue_last)
-        return ChatPromptResult(prompt, self._engine.count_tokens(prompt, images), source, opening, images)
+        return ChatPromptResult(prompt, self._engine.count_tokens(prompt, media), source, opening, media)
 
     def prepare(self, command: Generate, info: ModelInfo) -> tuple[Generate, Prompted]:
         """Return the request for the engine, with a prompt or with fitted messages, and the event for the host.
@@ -60,7 +63,7 @@ class ChatPrompts:
         Raises PromptError where the template fails or the chat is too long and may not be cut.
         """
         engine = self._engine
-        sent = engine.takes_messages or (engine.images_as_messages and bool(image_paths(command.messages)))
+        sent = engine.takes_messages or (engine.media_as_messages and bool(media_paths(command.messages)))
         as_messages = sent and command.template in ("", info.template)
         rendered, left_out = self._fit(command, info, as_messages)
         result = rendered.result
@@ -68,7 +71,7 @@ class ChatPrompts:
             # The reply is JSON from its first token on, so it has no reasoning.
             prompt = skip_reasoning(result.prompt, result.opening, command.template or info.template)
             if prompt != result.prompt:
-                tokens = self._engine.count_tokens(prompt, result.images)
+                tokens = self._engine.count_tokens(prompt, result.media)
                 result = replace(result, prompt=prompt, tokens=tokens, opening="")
         request = _as_chat(command, rendered.turns) if as_messages else _as_prompt(command, result)
         tokens = result.tokens
@@ -82,7 +85,7 @@ class ChatPrompts:
         return request, Prompted(command.id, tokens, left_out, list(rendered.notes), opening)
 
     def _fit(self, command: Generate, info: ModelInfo, as_messages: bool) -> tuple[RenderedTurns, int]:
-        def render(turns: list[dict[str, Any]]) -> ChatPromptResult:
+        def render(turns: Sequence[Mapping[str, object]]) -> ChatPromptResult:
             return self._count(info, turns) if as_messages else self.render(command, info, turns)
 
         if not command.overflow:
@@ -94,25 +97,33 @@ class ChatPrompts:
             max_new_tokens=command.params.max_new_tokens,
             refuse=command.overflow == "refuse",
             keep_first=command.keep_first,
-            left_out=command.left_out,
+            count=self._count_text,
         )
 
+    def _count_text(self, text: str) -> int:
+        """Return the tokens of a message's text. Another program is not asked for each message: some 4 characters."""
+        return len(text) // 4 if self._engine.takes_messages else self._tokens_of(text)
+
     def _count(self, info: ModelInfo, turns: Sequence[Mapping[str, object]]) -> ChatPromptResult:
-        """Return the length of a chat that is rendered elsewhere: the tokens of its texts and images."""
+        """Return the length of a chat that is rendered elsewhere: the tokens of its texts, images and sounds."""
         text = "\n".join(content_text(turn["content"]) for turn in turns)
-        return ChatPromptResult(text, self._engine.count_tokens(text, _images(info, turns)), "")
+        return ChatPromptResult(text, self._engine.count_tokens(text, _media(info, turns)), "")
 
 
-def _images(info: ModelInfo, messages: Sequence[Mapping[str, object]]) -> list[str]:
-    """Return the paths of the images in a chat. Raises PromptError if the model does not see them."""
-    images = image_paths(messages)
-    if images and not info.sees_images:
-        raise PromptError(NO_IMAGES)
-    return images
+def _media(info: ModelInfo, messages: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the paths of the images and sounds in a chat. Raises PromptError if the model does not take them."""
+    for part in media_parts(messages):
+        if part["type"] == "image" and not info.sees_images:
+            raise PromptError(NO_IMAGES)
+        if part["type"] == "audio" and not info.audio_formats:
+            raise PromptError(NO_AUDIO)
+        if part["type"] == "audio" and (kind := audio_format(part["path"])) not in info.audio_formats:
+            raise PromptError(wrong_format(kind, info.audio_formats))
+    return media_paths(messages)
 
 
 def _as_prompt(command: Generate, result: ChatPromptResult) -> Generate:
-    return replace(command, prompt=result.prompt + command.reply_prefix, messages=[], images=result.images)
+    return replace(command, prompt=result.prompt + command.reply_prefix, messages=[], media=result.media)
 
 
 def _as_chat(command: Generate, turns: Sequence[Mapping[str, object]]) -> Generate:

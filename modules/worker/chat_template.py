@@ -151,9 +151,9 @@ def _sandbox() -> Any:
     def tojson(value: object, indent: int | None = None, ensure_ascii: bool = False) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
-    def bounded(work: Callable[..., object]) -> Callable[..., Any]:
+    def bounded(work: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(work)
-        def checked(value: object, *args: object, **kwargs: object) -> Any:
+        def checked(value: object, *args: object, **kwargs: object) -> object:
             _check_numbers(*args, *kwargs.values())
             return work(value, *args, **kwargs)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from modules.protocol.errors import PromptError
 from modules.worker.template_process import TemplateProcess
@@ -12,7 +11,7 @@ _REPLY = "paddock-reply"
 _NEXT = "paddock-question"
 # The template's variable: write nothing after the last message.
 _NO_PROMPT = {"add_generation_prompt": False}
-_CHAT: list[dict[str, Any]] = [
+_CHAT: list[dict[str, object]] = [
     {"role": "user", "content": "Hi"},
     {"role": "assistant", "content": _REPLY},
     {"role": "user", "content": _NEXT},

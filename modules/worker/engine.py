@@ -11,9 +11,10 @@ from typing import Any
 
 from modules.protocol.commands import Generate
 from modules.protocol.errors import Unsupported
-from modules.protocol.events import ModelInfo, RerankResult
+from modules.protocol.events import ModelInfo, ReplyLogprob, RerankResult, ScoreResult, TokenProbability
 from modules.protocol.model_facts import Projector
 from modules.protocol.model_purpose import READERS
+from modules.worker.batch_pace import BatchPace
 from modules.worker.hook_runner import Hooks
 from modules.worker.template_process import TemplateProcess
 
@@ -30,7 +31,7 @@ class Piece:
 
     text: str
     tokens: int = 1
-    logprobs: tuple[dict[str, Any], ...] = ()
+    logprobs: tuple[ReplyLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Outcome:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     seed: int = -1
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    served_by: str = ""
 
 
 class EngineBase(ABC):
@@ -55,22 +59,25 @@ class EngineBase(ABC):
     extensions; an engine whose spec has `logits_hooks` passes tokens and logits through them. `templates`: renders chat
     templates, for an engine that finds the end-of-turn token in the model's template; such an engine calls
     `templates.start()` while it loads. `purpose`: what the model to load is for, one of those in `LoaderSpec.purposes`.
+    `pace`: how long text is batched on its way to the host, for an engine that batches it too.
     """
 
     hooks: Hooks | None = None
     templates: TemplateProcess | None = None
+    pace: BatchPace | None = None
     purpose: str = "generate"
     # True for a loaded model whose chats are rendered by another program: `generate` then gets them in
     # `request.messages`, with `request.continue_last`.
     takes_messages: bool = False
-    # True for one that gets chats in messages only if they have images.
-    images_as_messages: bool = False
-    # Files beside a GGUF model that make tokens of images, set before `load`; the best first.
+    # True for one that gets chats in messages only if they have images or sounds.
+    media_as_messages: bool = False
+    # Files beside a GGUF model that make tokens of images or sound, set before `load`; the best first.
     projectors: tuple[Projector, ...] = ()
-    # Of a loaded model that sees images: what stands for one in a prompt, and True if chat templates that read parts
-    # write it themselves.
+    # Of a loaded model that sees images or hears: what stands for one in a prompt, and True if chat templates that read
+    # parts write it themselves.
     image_mark: str = ""
-    typed_images: bool = False
+    audio_mark: str = ""
+    typed_media: bool = False
 
     @property
     def reads_only(self) -> bool:
@@ -94,8 +101,8 @@ class EngineBase(ABC):
         """Return the token ids of `text`. `special`: as of a prompt: parse names of special tokens, and add BOS if the
         model uses it."""
 
-    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
-        """Return the length of a prompt. `images`: as in commands.Generate. Raises PromptError for one that cannot be
+    def count_tokens(self, prompt: str, media: Sequence[str]) -> int:
+        """Return the length of a prompt. `media`: as in commands.Generate. Raises PromptError for one that cannot be
         read."""
         return len(self.tokenize(prompt, True))
 
@@ -107,14 +114,14 @@ class EngineBase(ABC):
         """Return the bytes that a token adds to a text, which may be a part of a character."""
         return self.detokenize([token]).encode("utf-8", "replace")
 
-    def transformers_parts(self) -> tuple[Any, Any] | None:
+    def transformers_parts(self) -> tuple[object, object] | None:
         """Return Transformers' (model, tokenizer) for hooks of extensions, or None if this engine has none."""
         return None
 
     def unload(self) -> None:  # noqa: B027 (most engines need nothing here)
         """Release resources other than memory, such as files. The process ends next."""
 
-    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+    def next_token_probabilities(self, prompt: str, top: int) -> list[TokenProbability]:
         """Return [{"token", "text", "probability"}], likeliest first."""
         raise Unsupported("This loader cannot show next-token probabilities. Choose another loader for that.")
 
@@ -126,7 +133,7 @@ class EngineBase(ABC):
         """Score how well each document answers the query, from 0 to 1. Raises PromptError."""
         raise Unsupported("This loader cannot rerank. Choose another loader for that.")
 
-    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+    def score(self, tokens: list[int], first: int, file: Path) -> ScoreResult:
         """Write the logits that predict `tokens[first:]` to `file`; shape and answer are those of commands.Score."""
         raise Unsupported(
             "This loader does not expose logits, so perplexity cannot be measured. Choose another loader."

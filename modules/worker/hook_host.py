@@ -33,7 +33,7 @@ class HookModel:
     def __init__(self, engine: TokenizingEngine, info: Callable[[], ModelInfo | None]) -> None:
         self._engine = engine
         self._info = info
-        self._tokenizer: Any = None
+        self._tokenizer: object = None
 
     @property
     def tokenizer(self) -> Any:
@@ -46,7 +46,7 @@ class HookModel:
         return self._tokenizer
 
     @property
-    def model(self) -> Any:
+    def model(self) -> object:
         """Transformers' model if the engine has one, else None."""
         own = self._engine.transformers_parts() if self._info() else None
         return own[0] if own else None
@@ -67,7 +67,7 @@ class WorkerHost:
         return self._loaded.tokenizer
 
     @property
-    def model(self) -> Any:
+    def model(self) -> object:
         """Transformers' model if the loader has one, else None."""
         return self._loaded.model
 
@@ -120,7 +120,7 @@ class _Shared(Stub):
         return self._loaded.tokenizer
 
     @property
-    def model(self) -> Any:
+    def model(self) -> object:
         """Transformers' model, or a stub with another engine."""
         model = self._loaded.model
         return Stub("modules.shared.model") if model is None else model

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TextIO
 
 # The most characters of one extension's output that are sent at once.
 _LONGEST = 64_000
@@ -15,7 +15,7 @@ _LONGEST = 64_000
 class _Router:
     """Replaces sys.stdout or sys.stderr. Text that is written inside `HookOutput.capture` is collected."""
 
-    def __init__(self, stream: Any, local: threading.local) -> None:
+    def __init__(self, stream: TextIO, local: threading.local) -> None:
         self._stream = stream
         self._local = local
 

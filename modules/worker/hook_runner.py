@@ -24,6 +24,7 @@ from modules.protocol.events import HookEvent, HookFailed, HookPrinted, HookStor
 from modules.system.code_allowlist import CodeAllowlist
 from modules.system.external_errors import is_external
 from modules.system.shared_values import SharedValues
+from modules.system.source_loader import CurrentSourceLoader
 from modules.worker.hook_host import HookModel, WorkerHost, script_modules
 from modules.worker.hook_output import HookOutput
 from modules.worker.import_stubs import stub_missing_imports
@@ -48,8 +49,8 @@ class _Member:
     module: ModuleType
     host: WorkerHost
     output: HookOutput
-    settings: Any = None
-    received: dict[str, Any] = field(default_factory=dict)
+    settings: object = None
+    received: dict[str, object] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     sent_params: dict[str, Any] = field(default_factory=dict)
 
@@ -64,12 +65,12 @@ class _Member:
             args |= {"settings": self.settings, "host": self.host}
             return function(**{name: value for name, value in args.items() if name in names})
 
-    def process(self, processor: Any, ids: Any, logits: Any) -> Any:
+    def process(self, processor: Callable[[Any, Any], Any], ids: object, logits: object) -> Any:
         """Return logits [1, vocabulary] after a processor that the extension appended."""
         with self.output.capture(self.name):
             return processor(ids, logits)
 
-    def apply(self, settings: dict[str, Any], store: dict[str, object]) -> None:
+    def apply(self, settings: dict[str, object], store: dict[str, object]) -> None:
         """Apply settings and shared values from the host. A script's changes of its `params` stay, unless the host has
         changed the same key since."""
         self.settings = SimpleNamespace(**settings)
@@ -110,7 +111,7 @@ class Hooks:
         self._loaded = loaded
         self._origin = f"worker {os.getpid()}"
         self._output = HookOutput()
-        self._stored: dict[str, dict[str, Any]] = {}
+        self._stored: dict[str, dict[str, object]] = {}
         self._stored_lock = threading.Lock()
         self._sent = 0.0
         self._members: dict[str, _Member] = {}
@@ -198,7 +199,7 @@ class Hooks:
         token.
         """
         about = {"prompt_length": len(tokens()), "ends": list(ends)} if self else {}
-        processors: list[tuple[_Member, Any]] = []
+        processors: list[tuple[_Member, Callable[[Any, Any], Any]]] = []
         for member in self._with("logits_processor_modifier"):
             added: list[Any] = []
             try:
@@ -283,11 +284,12 @@ def _load(name: str, path: Path, loaded: HookModel) -> ModuleType:
     parent = ModuleType(package)
     parent.__path__ = [str(path.parent)]
     sys.modules[package] = parent
-    spec = importlib.util.spec_from_file_location(f"{package}.{path.stem}", path)
+    full = f"{package}.{path.stem}"
+    spec = importlib.util.spec_from_file_location(full, path, loader=CurrentSourceLoader(full, str(path)))
     if spec is None or spec.loader is None:
         raise ImportError(f"{path.name} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[f"{package}.{path.stem}"] = module
+    sys.modules[full] = module
     if path.name == "script.py":
         stub_missing_imports(module, script_modules(loaded))
     spec.loader.exec_module(module)

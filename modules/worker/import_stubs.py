@@ -9,7 +9,6 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any
 
 # Always stubs, although the worker has a package `modules` of Paddock.
 _FOREIGN = ("modules", "extensions", "user_data", "gradio")
@@ -23,7 +22,7 @@ class Stub(ModuleType):
             raise AttributeError(name)
         return Stub(f"{self.__name__}.{name}")
 
-    def __call__(self, *given: object, **named: object) -> Any:
+    def __call__(self, *given: object, **named: object) -> object:
         return given[0] if len(given) == 1 and callable(given[0]) and not named else Stub(self.__name__)
 
     def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:

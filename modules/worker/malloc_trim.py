@@ -7,7 +7,6 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 # mallopt(3): parameters, and the values that glibc chooses by default for a program with large blocks.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -35,7 +34,7 @@ def trim_heap_after() -> Iterator[None]:
             library.malloc_trim(0)
 
 
-def _glibc() -> Any:
+def _glibc() -> ctypes.CDLL | None:
     if sys.platform != "linux":
         return None
     library = ctypes.CDLL(None)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from modules.families.message_content import content_text
 from modules.families.reasoning import Markers, find_markers, open_reasoning, split_reasoning
 
 # render(messages, continue_last) returns the chat as the template writes it.
-Render = Callable[[list[dict[str, Any]], bool], str]
+Render = Callable[[Sequence[Mapping[str, object]], bool], str]
 
 
 def render_reasoning_prompt(
-    render: Render, template: str, messages: list[dict[str, Any]], continue_last: bool
+    render: Render, template: str, messages: Sequence[Mapping[str, object]], continue_last: bool
 ) -> tuple[str, str]:
     """Return (the prompt, the reasoning that it begins for the reply, or "")."""
     markers = find_markers(template)
@@ -40,7 +39,7 @@ def skip_reasoning(prompt: str, opening: str, template: str) -> str:
     return prompt + answer[begun:] if begun else prompt
 
 
-def _with_reasoning_apart(message: dict[str, object], markers: Sequence[Markers]) -> dict[str, object]:
+def _with_reasoning_apart(message: Mapping[str, object], markers: Sequence[Markers]) -> Mapping[str, object]:
     """Return an earlier reply with its reasoning under all names that templates read.
 
     A template with channels (OpenAI's harmony) refuses its markers in a message and writes them itself. Other templates

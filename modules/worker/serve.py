@@ -84,6 +84,7 @@ class Server:
         self._writer = writer
         self._hooks = Hooks(writer.put, HookModel(engine, lambda: self._info))
         engine.hooks = self._hooks
+        engine.pace = writer.pace
         self._templates = engine.templates = TemplateProcess()
         self._info: ModelInfo | None = None
         self._chats = ChatPrompts(engine, self._templates)
@@ -219,6 +220,10 @@ class Server:
         return lambda text, fraction: self._writer.put(Progress(id, text, fraction))
 
     def _generate(self, request: Generate) -> None:
+        with self._writer.pace.reply():
+            self._send_reply(request)
+
+    def _send_reply(self, request: Generate) -> None:
         template = request.template or self._loaded().template
         pieces = generate_within_budget(self._engine, request, self._cancelled[request.id], template)
         while True:

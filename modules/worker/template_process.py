@@ -6,6 +6,7 @@ interpreter and take the engine's memory. The process is reused for later prompt
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modules.protocol.errors import PromptError
@@ -28,7 +29,7 @@ class TemplateProcess:
         """Start the process without waiting for it, so that the first prompt is fast."""
         self._process.start()
 
-    def render(self, template: str, messages: list[dict[str, Any]], **values: Any) -> str:
+    def render(self, template: str, messages: Sequence[Mapping[str, object]], **values: object) -> str:
         """Return what `chat_template.render` returns for these arguments, or raise its PromptError."""
         try:
             answer = self._process.ask({"template": template, "messages": messages, **values}, self._seconds)

@@ -57,7 +57,7 @@ class TextTokenizer:
         """Return the texts of the tokens of `text`."""
         return [self.text_of([token]) for token in self.ids_of(text, False)]
 
-    def convert_ids_to_tokens(self, ids: object, **rest: object) -> Any:
+    def convert_ids_to_tokens(self, ids: object, **rest: object) -> object:
         """Return the text of a token id, or a list for several ids. Spaces are spaces, not the marks of
         vocabularies."""
         found = [self.text_of([token]) for token in flat(ids)]

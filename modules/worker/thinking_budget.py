@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Generator
 from dataclasses import replace
@@ -51,6 +52,9 @@ def generate_within_budget(engine: EngineBase, request: Generate, cancelled: thr
         if threading.Event.is_set(stop):
             continue
         was_inside = splitter.inside is not None
+        over = spent + piece.tokens - request.thinking_budget
+        if over > 0:
+            piece = _shortened(piece, piece.tokens - over, splitter, engine)
         splitter.feed(piece.text)
         text, count = text + piece.text, count + piece.tokens
         spent += piece.tokens if was_inside or splitter.inside else 0
@@ -74,7 +78,24 @@ def generate_within_budget(engine: EngineBase, request: Generate, cancelled: thr
         prefill_seconds=first.prefill_seconds,
         decode_seconds=first.decode_seconds + second.prefill_seconds + second.decode_seconds,
         seed=first.seed,
+        drafted_tokens=first.drafted_tokens + second.drafted_tokens,
+        accepted_tokens=first.accepted_tokens + second.accepted_tokens,
     )
+
+
+def _shortened(piece: Piece, tokens: int, splitter: ReasoningSplitter, engine: EngineBase) -> Piece:
+    """Return the first tokens of a piece that ends in reasoning, as a fast engine sends many at once. Other pieces stay
+    as they are. `splitter`: of the text before it."""
+    text = engine.detokenize(engine.tokenize(piece.text, False)[:tokens])
+    # A character whose last bytes are in the next token has no text.
+    short = Piece(text.rstrip("\ufffd"), tokens, piece.logprobs[:tokens])
+    return short if _ends_inside(splitter, piece.text) and _ends_inside(splitter, short.text) else piece
+
+
+def _ends_inside(splitter: ReasoningSplitter, text: str) -> bool:
+    after = copy.deepcopy(splitter)
+    after.feed(text)
+    return after.inside is not None
 
 
 def _end_of(pair: Markers) -> str:

@@ -28,10 +28,10 @@ class Variant:
 
     method: str
     quantizer: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     bits: float
     facts: ModelFacts
-    load: Mapping[str, Any] = field(default_factory=dict)
+    load: Mapping[str, object] = field(default_factory=dict)
 
 
 def variants(facts: ModelFacts, tensors: ModelTensors, gguf_bytes: Callable[[str], int] | None) -> Iterator[Variant]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from modules.jobs.recommend.bandwidth import tokens_per_second
 from modules.jobs.recommend.decision import Preference, Situation, choose_preference, mixed_memory
@@ -38,7 +37,7 @@ class Recommendation:
 
     method: str
     quantizer: str
-    settings: dict[str, Any]
+    settings: dict[str, object]
     loader: str
     rank: int
     why_not: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from modules.worker.gguf.safetensors_file import StoredTensor
 from modules.worker.gguf.source import SourceTensor
@@ -149,7 +148,7 @@ def _stacked(name: str, parts: Mapping[int, StoredTensor]) -> SourceTensor:
     rows, columns = ordered[0].shape
     readers = [part.rows() for part in ordered]
 
-    def read(begin: int, end: int) -> Any:
+    def read(begin: int, end: int) -> bytes | memoryview:
         expert = begin // rows  # a slab never crosses experts
         return readers[expert](begin - expert * rows, end - expert * rows)
 

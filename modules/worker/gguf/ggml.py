@@ -14,7 +14,7 @@ from modules.protocol.errors import ModelError
 # Bytes of one element of the formats that a source may have.
 SOURCE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
-Floats = Any  # a ctypes array of c_float
+Floats = object  # a ctypes array of c_float
 _ToFloat = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 
 

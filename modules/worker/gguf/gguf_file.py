@@ -75,7 +75,7 @@ def _other_parts(path: Path, count: int) -> list[Path]:
     return found
 
 
-def _rows(data: memoryview, begin: int, size: int, count: int) -> Callable[[int, int], Any]:
+def _rows(data: memoryview, begin: int, size: int, count: int) -> Callable[[int, int], bytes | memoryview]:
     """Return a function that reads rows of `size` bytes. Raises ValueError where the file ends before the last one."""
     if begin + size * count > len(data):
         raise ValueError("cut short")

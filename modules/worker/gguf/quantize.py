@@ -12,12 +12,12 @@ from modules.protocol.commands import Quantize
 from modules.worker.engine import Report
 from modules.worker.gguf.convert import read_source
 from modules.worker.gguf.ggml import Ggml
-from modules.worker.gguf.importance import check_importance, read_importance
+from modules.worker.gguf.imatrix_file import check_importance, read_imatrix
 from modules.worker.gguf.source import SourceModel
 from modules.worker.gguf.tensor_types import choose_types, lossless_types
 from modules.worker.gguf.type_rules import FILE_TYPES
 from modules.worker.gguf.writer import PartLimit, write_gguf
-from modules.worker.llama.importance import ImportanceComputer
+from modules.worker.llama.imatrix import ImatrixComputer
 from modules.worker.thread_count import processor_count
 
 # The part of the work that an importance matrix takes, and within it a copy in full precision.
@@ -43,7 +43,7 @@ def plan_gguf(
     settings: GgufSettings,
     ggml: Ggml,
     versions: dict[str, str],
-    computer: Callable[[], ImportanceComputer],
+    computer: Callable[[], ImatrixComputer],
     report: Report,
 ) -> GgufPlan:
     """Return what to write for `request`. An importance matrix is computed here. Raises PaddockError."""
@@ -68,7 +68,7 @@ def plan_gguf(
         if copy:
             copy.unlink()
     elif wants:
-        importance = read_importance(Path(settings.imatrix))
+        importance = read_imatrix(Path(settings.imatrix))
     if importance:
         importance.note(model.metadata)
     fitting = check_importance(model, kinds, importance)

@@ -7,7 +7,6 @@ import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modules.protocol.errors import ModelError
 
@@ -30,14 +29,14 @@ class StoredTensor:
         """Bytes of a row."""
         return self.shape[-1] * _BYTES[self.kind]
 
-    def rows(self, order: Callable[[int], int] | None = None) -> Callable[[int, int], Any]:
+    def rows(self, order: Callable[[int], int] | None = None) -> Callable[[int, int], bytes | memoryview]:
         """Return a function that reads rows begin to end. `order`: row there -> row in this tensor."""
         size, data = self.row_bytes, self.data
         if order is None:
             return lambda begin, end: data[begin * size : end * size]
         return lambda begin, end: b"".join(data[row * size : (row + 1) * size] for row in map(order, range(begin, end)))
 
-    def transposed(self) -> Callable[[int, int], Any]:
+    def transposed(self) -> Callable[[int, int], bytes | memoryview]:
         """Return a function that reads rows of the transposed matrix."""
         width = self.shape[1]
         elements = self.data.cast("I" if self.kind == "F32" else "H")

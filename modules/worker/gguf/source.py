@@ -7,7 +7,6 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
 # gguf_type of ggml/include/gguf.h.
 _UINT16, _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 2, 4, 5, 6, 7, 8, 9
@@ -23,7 +22,7 @@ class SourceTensor:
     name: str
     shape: tuple[int, ...]
     kind: str
-    read: Callable[[int, int], Any]
+    read: Callable[[int, int], bytes | memoryview]
 
     @property
     def columns(self) -> int:

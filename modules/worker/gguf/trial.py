@@ -10,7 +10,7 @@ from pathlib import Path
 from modules.families.gguf_quantization import GgufSettings, wanted_overrides
 from modules.worker.gguf.convert import read_source
 from modules.worker.gguf.ggml import Ggml
-from modules.worker.gguf.importance import check_importance
+from modules.worker.gguf.imatrix_file import check_importance
 from modules.worker.gguf.quantize import thread_count
 from modules.worker.gguf.source import SourceTensor
 from modules.worker.gguf.tensor_types import choose_types

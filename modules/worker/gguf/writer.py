@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
@@ -67,8 +66,6 @@ def write_gguf(
                     out.write(bytes(-sizes[entry.name] % _ALIGNMENT))
                     done += sizes[entry.name]
                     model.release()
-                out.flush()
-                os.fsync(out.fileno())
     report("Wrote all tensors", 1.0)
 
 
@@ -111,18 +108,20 @@ def _header(
 
 def _converted(
     entry: SourceTensor, kind: str, ggml: Ggml, pool: ThreadPoolExecutor, threads: int, importance: array[float] | None
-) -> Iterator[bytes]:
+) -> Iterator[bytes | memoryview]:
     """Yield the tensor's bytes in the format `kind`, slab after slab, computed by several threads."""
     # A slab holds rows of one expert, because each expert has its own importance.
     matrix = entry.shape[-2] if len(entry.shape) > 2 else entry.rows
     step = max(1, min(matrix, _SLAB // entry.columns))
     spans = [(at, min(at + step, end)) for at, end in _starts(entry.rows, matrix, step)]
 
+    if kind == entry.kind:
+        yield from (entry.read(begin, end) for begin, end in spans)
+        return
+
     def convert(span: tuple[int, int]) -> bytes:
         begin, end = span
         raw = entry.read(begin, end)
-        if kind == entry.kind:
-            return bytes(raw)
         floats = ggml.to_floats(entry.kind, raw, (end - begin) * entry.columns)
         own = None
         if importance is not None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.protocol.errors import ModelError
 from modules.worker.hf.image_processor import load_processor
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+    from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 # Classes whose models accept a prompt of text alone and continue it.
 _OTHERS = ("AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForMultimodalLM")
@@ -22,23 +27,26 @@ TOWERS = ("vision_tower", "vision_model", "visual", "audio_tower", "multi_modal_
 NO_IMAGES = "This model also takes images or sound. That part is not loaded: it answers text."
 
 
-def text_class(config: object, images: bool = False) -> Any:
+def text_class(config: object, images: bool = False) -> type[_BaseAutoModelClass]:
     """Return the Auto class for the architecture of `config`. If there is none, Transformers raises the error.
 
     `images`: prefer a class that takes images too.
     """
     import transformers
 
-    plain = transformers.AutoModelForCausalLM
+    plain: type[_BaseAutoModelClass] = transformers.AutoModelForCausalLM
     others = [getattr(transformers, name, None) for name in _OTHERS]
     for known in (*others, plain) if images else (plain, *others):
         # Reading the mapping imports only the configuration's class.
         if known is not None and type(config) in known._model_mapping:
-            return known
+            found: type[_BaseAutoModelClass] = known
+            return found
     return plain
 
 
-def image_processor(model: Any, tokenizer: Any, folder: Path, wanted: bool) -> tuple[Any, list[str]]:
+def image_processor(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, wanted: bool
+) -> tuple[ProcessorMixin | None, list[str]]:
     """Return the processor with which a loaded model takes images, or None, and notes for the user.
 
     Without one, or if images are not `wanted`, the parts of the model for images and sound are freed. Raises ModelError
@@ -51,14 +59,14 @@ def image_processor(model: Any, tokenizer: Any, folder: Path, wanted: bool) -> t
     return (processor, []) if processor else (None, _keep_text_part(model, found, why))
 
 
-def _towers(model: Any) -> list[tuple[Any, str, Any]]:
+def _towers(model: PreTrainedModel) -> list[tuple[Module, str, Module]]:
     """Return the parts for images and sound, as (their parent, name, part)."""
     inner = getattr(model, "model", None)
     places = [(part, name) for part in (model, inner) if part is not None for name, _ in part.named_children()]
     return [(part, name, getattr(part, name)) for part, name in places if _TOWERS.search(name)]
 
 
-def _keep_text_part(model: Any, found: list[tuple[Any, str, Any]], why: str) -> list[str]:
+def _keep_text_part(model: PreTrainedModel, found: list[tuple[Module, str, Module]], why: str) -> list[str]:
     if failed := _fails_with_text(model):
         raise ModelError(
             f"This model takes no text without an image, and its part for images is not loaded. {why}".rstrip()
@@ -73,7 +81,7 @@ def _keep_text_part(model: Any, found: list[tuple[Any, str, Any]], why: str) -> 
     return [f"{NO_IMAGES} {why}".rstrip()]
 
 
-def _fails_with_text(model: Any) -> str:
+def _fails_with_text(model: PreTrainedModel) -> str:
     """Return the traceback if the model fails with a token of text alone, else ""."""
     import torch
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from transformers import PreTrainedModel
 
 _NAME = "paddock"
 # The fewest query tokens and key tokens for which this is worth it.
@@ -21,10 +25,10 @@ _SCORES = 2**23
 # Arguments of `sdpa_attention_forward` that only some models pass. They are not supported here.
 _MORE = ("softcap", "position_bias", "s_aux", "cache")
 
-Forward = Callable[..., tuple[Tensor, Any]]
+Forward = Callable[..., tuple[Tensor, Tensor | None]]
 
 
-def install(model: Any, device: torch.device) -> None:
+def install(model: PreTrainedModel, device: torch.device) -> None:
     """Make the model use `attend` where it would use torch's kernel."""
     chosen = getattr(model.config, "_attn_implementation", "")
     if chosen != "sdpa" or device.type != "cpu" or model.dtype != torch.bfloat16:
@@ -49,8 +53,8 @@ def forward(usual: Forward) -> Forward:
     """Return an attention function for Transformers. It calls `usual` for inputs that it does not support."""
 
     def attention(
-        module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
-    ) -> tuple[Tensor, Any]:
+        module: Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
+    ) -> tuple[Tensor, Tensor | None]:
         mask = _opened(attention_mask, key.shape[2]) if _suits(query, key, more) else None
         if mask is None or mask.shape != (1, 1, query.shape[2], key.shape[2]):
             return usual(module, query, key, value, attention_mask, **more)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-    from transformers import BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig, PreTrainedModel
 
 # Weights that share a scale, as Transformers lets bitsandbytes pack them.
 _BLOCK = 64
@@ -33,7 +33,7 @@ def packing_config(
     )
 
 
-def avoid_cpu_kernel(model: Any) -> None:
+def avoid_cpu_kernel(model: PreTrainedModel) -> None:
     """Let 4-bit layers of unusual widths use bitsandbytes' general code on a CPU.
 
     Its kernel for AVX512-BF16 (_convert_weight_packed_for_cpu, 0.50) takes multiples of 32 outputs and rows

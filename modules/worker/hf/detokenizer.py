@@ -5,11 +5,14 @@ from __future__ import annotations
 import codecs
 import json
 import threading
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from modules.families.reasoning import visible_tokens
 from modules.worker.recent_prompts import remember_prompts
 from modules.worker.unused_tokens import is_unused_token
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # Tokens after which an unfinished character is given up. A UTF-8 character has at most four bytes.
 _LONGEST_WAIT = 8
@@ -40,7 +43,7 @@ class TokenDecoder:
     `template`: the model's chat template. Special tokens that mark reasoning in it are shown as text (`visible`).
     """
 
-    def __init__(self, tokenizer: Any, template: str = "") -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str = "") -> None:
         self._tokenizer = tokenizer
         self._template = template
         self._lock = threading.Lock()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from modules.protocol.sampling import SamplingParams
 from modules.worker.end_of_turn import end_of_turn_token
@@ -77,5 +76,5 @@ class FolderTokenizer:
         return length if length and tokens[:length] == self._prefix else 0
 
 
-def _config(path: Path) -> dict[str, Any]:
+def _config(path: Path) -> dict[str, object]:
     return {key: value for key, value in read_json(path).items() if key.isidentifier()} if path.is_file() else {}

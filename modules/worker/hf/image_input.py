@@ -10,15 +10,19 @@ import hashlib
 import inspect
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from modules.protocol.errors import PromptError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from transformers import PreTrainedModel, ProcessorMixin
 
 _REMEMBERED = 8
 _MOST_COUNTS = 512
@@ -47,12 +51,17 @@ def text_input(tokens: list[int]) -> PromptInput:
 
 
 class ImageInput:
-    """The processor of one model. `mark`: what stands for an image in a prompt; `token`: the id of its tokens."""
+    """The processor of one model. `mark`: what stands for an image in a prompt; `token`: the id of its tokens.
 
-    def __init__(self, processor: Any, model: Any, device: torch.device) -> None:
+    AudioInput (audio_input.py) does the same for sounds.
+    """
+
+    _what = "images"
+
+    def __init__(self, processor: ProcessorMixin, model: PreTrainedModel, device: torch.device) -> None:
         self._processor, self._model, self._device = processor, model, device
-        self.mark = image_mark(processor)
-        self.token = int(_image_token(processor, model))
+        self.mark = self._find_mark()
+        self.token = self._find_token()
         # Models that place images in a grid of positions, and keep the places of the last prompt. They read a prompt
         # with images as a whole.
         inner = getattr(model, "model", model)
@@ -63,6 +72,20 @@ class ImageInput:
         self._newest: tuple[PromptInput, dict[str, Any]] | None = None
         # Prompts are counted on other threads than the engine's.
         self._lock = threading.Lock()
+
+    def _find_mark(self) -> str:
+        return image_mark(self._processor)
+
+    def _find_token(self) -> int:
+        found = token_id((self._model.config, self._processor), ("image_token_id", "image_token_index"))
+        return self._named_token(self._processor.image_token) if found is None else found
+
+    def _named_token(self, name: object) -> int:
+        return int(self._processor.tokenizer.convert_tokens_to_ids(str(name)))
+
+    def _inputs(self, paths: Sequence[str]) -> dict[str, object]:
+        """Return the processor's arguments for these files. Raises PromptError."""
+        return {"images": open_images(paths)}
 
     @property
     def needs_whole_prompts(self) -> bool:
@@ -112,7 +135,9 @@ class ImageInput:
             tokens = [*prefix, *tokens]
         places = [place for place, token in enumerate(tokens) if token == self.token]
         if not places:
-            raise PromptError("The model's processor made no tokens of these images. Choose another loader for it.")
+            raise PromptError(
+                f"The model's processor made no tokens of these {self._what}. Choose another loader for it."
+            )
         counts = [len(places)] if len(paths) == 1 else [self._count(*pair) for pair in zip(paths, digests, strict=True)]
         if sum(counts) != len(places):  # the processor treats several images differently: they count as one
             together = hashlib.sha256(b"".join(digests)).digest()
@@ -138,29 +163,29 @@ class ImageInput:
         return self._counts[digest]
 
     def _process(self, text: str, paths: Sequence[str]) -> dict[str, Any]:
-        images = open_images(paths)
+        inputs = self._inputs(paths)
         try:
-            values = self._processor(text=[text], images=images, return_tensors="pt", add_special_tokens=False)
+            values = self._processor(text=[text], return_tensors="pt", add_special_tokens=False, **inputs)
         except (ValueError, RuntimeError) as error:
             raise PromptError(
-                f"The model's processor cannot read these images ({error}). Attach other ones, or fewer.",
+                f"The model's processor cannot read these {self._what} ({error}). Attach other ones, or fewer.",
                 detail=repr(error),
             ) from error
         return dict(values)
 
-    def _moved(self, value: Any) -> Any:
+    def _moved(self, value: object) -> object:
         if not isinstance(value, Tensor):
             return value
         return value.to(self._device, self._model.dtype) if value.is_floating_point() else value.to(self._device)
 
 
-def image_mark(processor: Any) -> str:
+def image_mark(processor: ProcessorMixin) -> str:
     """Return what stands for an image in a prompt for this processor."""
     mark = getattr(processor, "boi_token", None) or processor.image_token
     return str(getattr(mark, "content", mark))
 
 
-def open_images(paths: Sequence[str]) -> list[Any]:
+def open_images(paths: Sequence[str]) -> list[Image]:
     """Return the images as Pillow has them, in RGB. Raises PromptError."""
     from PIL import Image
 
@@ -178,21 +203,18 @@ def open_images(paths: Sequence[str]) -> list[Any]:
 def required(images: ImageInput | None) -> ImageInput:
     """Return `images`. Raises PromptError where the model has none."""
     if images is None:
-        raise PromptError("This model does not see images. Leave them out.")
+        raise PromptError("This model takes no images and no sound. Leave them out.")
     return images
 
 
-def _image_token(processor: Any, model: Any) -> int:
-    """Return the id of the token that an image takes several times."""
-    for holder in (model.config, processor):
-        for name in ("image_token_id", "image_token_index"):
-            if isinstance(found := getattr(holder, name, None), int):
-                return found
-    return int(processor.tokenizer.convert_tokens_to_ids(str(processor.image_token)))
+def token_id(holders: Iterable[object], names: Sequence[str]) -> int | None:
+    """Return the id of the token that a file takes several times: the first of `names` that a holder has."""
+    found = (getattr(holder, name, None) for holder in holders for name in names)
+    return next((id for id in found if isinstance(id, int)), None)
 
 
 def _digest(path: str) -> bytes:
     try:
         return hashlib.sha256(Path(path).read_bytes()).digest()
     except OSError as error:
-        raise PromptError(f"An image cannot be read ({error.strerror}). Attach it again.") from None
+        raise PromptError(f"A file cannot be read ({error.strerror}). Attach it again.") from None

@@ -1,4 +1,4 @@
-"""Loads the processor of a Transformers model that sees images."""
+"""Loads the processor of a Transformers model that sees images or hears."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import importlib.util
 import inspect
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from modules.worker.hf.audio_input import hears
 from modules.worker.hf.model_files import has_consent, read_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 _FILES = ("preprocessor_config.json", "processor_config.json")
 
 
-def load_processor(folder: Path, tokenizer: Any) -> tuple[Any, str]:
+def load_processor(folder: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[ProcessorMixin | None, str]:
     """Return the processor of the model in `folder`, or None with a sentence that says why there is none.
 
     `tokenizer`: the model's, as it was loaded.
@@ -28,16 +32,16 @@ def load_processor(folder: Path, tokenizer: Any) -> tuple[Any, str]:
         return None, f"Its processor for images cannot be loaded ({error})."
 
 
-def _load(folder: Path, tokenizer: Any) -> Any:
+def _load(folder: Path, tokenizer: PreTrainedTokenizerBase) -> ProcessorMixin:
     from transformers import AutoConfig, AutoImageProcessor, AutoProcessor
 
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "local_files_only": True,
         "trust_remote_code": has_consent("PADDOCK_TRUST_REMOTE_CODE"),
     }
     try:
         processor = AutoProcessor.from_pretrained(str(folder), **options)
-        if hasattr(processor, "image_processor"):
+        if hasattr(processor, "image_processor") or hears(processor):
             return processor
     except (ImportError, ValueError, OSError):
         # A processor that also reads videos wants torchvision for them. Images need only Pillow.
@@ -45,31 +49,33 @@ def _load(folder: Path, tokenizer: Any) -> Any:
         if found is None or "video_processor" not in found.get_attributes():
             raise
     else:
-        raise ValueError("it has no part for images")
+        raise ValueError("it has no part for images, and none for sound at 16 kHz")
     images = AutoImageProcessor.from_pretrained(str(folder), **options)
     values = _own_values(folder, found)
     return _for_images(found)(image_processor=images, tokenizer=tokenizer, video_processor=None, **values)
 
 
-def _processor_class(folder: Path, config: type) -> Any:
+def _processor_class(folder: Path, config: type) -> type[ProcessorMixin] | None:
     """Return the class that the folder names, or that belongs to its configuration; None if neither exists."""
     import transformers
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
     for name in _FILES:
         if (folder / name).is_file() and (named := read_json(folder / name).get("processor_class")):
-            return getattr(transformers, str(named), None)
-    return PROCESSOR_MAPPING.get(config)
+            kind: type[ProcessorMixin] | None = getattr(transformers, str(named), None)
+            return kind
+    by_config: type[ProcessorMixin] | None = PROCESSOR_MAPPING.get(config)
+    return by_config
 
 
-def _own_values(folder: Path, kind: Any) -> dict[str, Any]:
+def _own_values(folder: Path, kind: type[ProcessorMixin]) -> dict[str, object]:
     """Return what processor_config.json says for the processor itself, such as the number of an image's tokens."""
     file = folder / "processor_config.json"
     known = set(inspect.signature(kind.__init__).parameters) - {*kind.get_attributes(), "self", "kwargs"}
     return {name: value for name, value in read_json(file).items() if name in known} if file.is_file() else {}
 
 
-def _for_images(kind: Any) -> Any:
+def _for_images(kind: type[ProcessorMixin]) -> type[ProcessorMixin]:
     """Return a subclass of a processor that needs no part for videos."""
     module = sys.modules[kind.__module__]
     if getattr(module, "num2words", True) is None:
@@ -77,7 +83,7 @@ def _for_images(kind: Any) -> Any:
         vars(module)["num2words"] = str
 
     class ImagesOnly(kind):  # type: ignore[misc]
-        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+        def check_argument_for_proper_class(self, argument_name: str, argument: object) -> object:
             if argument is None and argument_name == "video_processor":
                 return None
             return super().check_argument_for_proper_class(argument_name, argument)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from transformers import DynamicCache, PreTrainedModel
+    from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 # The argument of `forward` for a model's state: of attention, Mamba and xLSTM, RWKV.
 _STATES = ("past_key_values", "cache_params", "state")
@@ -28,7 +32,7 @@ class PrefixCache:
     that returns no state reads all tokens again for each new one.
     """
 
-    def __init__(self, model: Any, device: torch.device, image_token: int = 0) -> None:
+    def __init__(self, model: PreTrainedModel, device: torch.device, image_token: int = 0) -> None:
         self._model, self._device = model, device
         # Negative tokens stand for images (image_input.py). The model gets this one in their place.
         self._image_token = image_token
@@ -40,6 +44,10 @@ class PrefixCache:
         self._positions = parts and "cache_position" in accepts
         self._appends = self._name == _STATES[0] and _reads_slices(model)
         self.clear()
+
+    def beside(self, model: Any) -> PrefixCache:
+        """Return a cache for another model, which moves to the device and the data type of this one."""
+        return PrefixCache(model.to(device=self._device, dtype=self._model.dtype), self._device)
 
     def clear(self) -> None:
         """Discard the tokens and their state."""
@@ -90,6 +98,30 @@ class PrefixCache:
     def read(self, tokens: list[int], images: dict[str, Tensor] | None = None) -> Tensor:
         """Run the model on `tokens`, which follow those in the cache. Return the logits after the last,
         [vocabulary]. `images`: further input for the images in them."""
+        last: Tensor = self._forward(tokens, self._last_only, images)[-1]
+        return last
+
+    def read_rows(self, tokens: list[int]) -> Tensor:
+        """Run the model on `tokens`, as `read` does. Return the logits after each of them, [tokens, vocabulary]."""
+        kept = {name: len(tokens) for name in self._last_only}
+        return self._forward(tokens, kept, None)[-len(tokens) :]
+
+    def drop(self, count: int) -> None:
+        """Remove the last `count` tokens. `can_drop` says whether it can."""
+        if count:
+            self._cache.crop(-count)
+            del self.tokens[-count:]
+
+    @property
+    def can_draft(self) -> bool:
+        """True if the model reads several tokens after others, and its cache can drop the last ones again."""
+        return self._appends and _can_crop(_new_cache(self._model))
+
+    def can_drop(self, count: int) -> bool:
+        """Return True if `count` tokens that are read now can be removed again."""
+        return self._appends and self._cache is not None and _can_crop(self._cache, count)
+
+    def _forward(self, tokens: list[int], kept: dict[str, int], images: dict[str, Tensor] | None) -> Tensor:
         begins = self._cache is None or (len(tokens) > 1 and not self._appends)
         read = [*self.tokens, *tokens] if begins else tokens
         if begins:
@@ -106,7 +138,7 @@ class PrefixCache:
                     use_cache=True,
                     return_dict=True,
                     **state,
-                    **self._last_only,
+                    **kept,
                     **(images or {}),
                 )
         except BaseException:
@@ -116,11 +148,11 @@ class PrefixCache:
         if self._cache is None:
             self._appends = False
         self.tokens.extend(tokens)
-        logits: Tensor = output.logits[0, -1]
+        logits: Tensor = output.logits[0]
         return logits
 
 
-def _reads_slices(model: Any) -> bool:
+def _reads_slices(model: PreTrainedModel) -> bool:
     """Return True if the model can read several tokens after others: it has no recurrent state, or is known to work."""
     layers = getattr(_new_cache(model), "layers", [])
     recurrent = any("LinearAttention" in type(layer).__name__ for layer in layers)
@@ -135,7 +167,7 @@ def _common(left: list[int], right: list[int]) -> int:
     return min(len(left), len(right))
 
 
-def _new_cache(model: Any) -> Any:
+def _new_cache(model: PreTrainedModel) -> DynamicCache:
     from transformers import DynamicCache
 
     try:
@@ -153,7 +185,7 @@ def _new_cache(model: Any) -> Any:
 # fifth of the time in a long chat. These append the new ones, and copy only when the room is full.
 
 
-def _roomy_layer(plain: Any) -> Any:
+def _roomy_layer(plain: type[DynamicLayer]) -> type[DynamicLayer]:
     """Return a subclass of Transformers' DynamicLayer with spare room."""
 
     # Keys and values in Transformers 5, only the keys in 4.
@@ -167,7 +199,7 @@ def _roomy_layer(plain: Any) -> Any:
             super().lazy_initialization(*states[:wanted])
             self.rooms: list[Tensor | None] = [None, None]
 
-        def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
             if not self.is_initialized:
                 self.lazy_initialization(key_states, value_states)
             old = self.get_seq_length()
@@ -178,7 +210,7 @@ def _roomy_layer(plain: Any) -> Any:
     return RoomyLayer
 
 
-def _roomy_cache(plain: Any) -> Any:
+def _roomy_cache(plain: type[DynamicCache]) -> type[DynamicCache]:
     """Return the same for DynamicCache before Transformers 4.54, which has lists of keys and values, not layers."""
 
     class RoomyCache(plain):  # type: ignore[misc]
@@ -190,7 +222,7 @@ def _roomy_cache(plain: Any) -> Any:
             self.rooms: dict[int, list[Tensor | None]] = {}
 
         def update(
-            self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
+            self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: object, **__: object
         ) -> tuple[Tensor, Tensor]:
             old = self.get_seq_length(layer_idx)
             if not old:
@@ -222,16 +254,16 @@ def _appended(room: Tensor | None, known: Tensor, count: int, states: Tensor) ->
     return room, room[..., :new, :]
 
 
-def _can_crop(cache: object) -> bool:
-    """Return True if the newest tokens can be removed. `crop` with a negative count does this in Transformers 4 and
-    5."""
+def _can_crop(cache: object, ahead: int = 0) -> bool:
+    """Return True if the newest tokens can be removed, also after `ahead` more. `crop` with a negative count does this
+    in Transformers 4 and 5."""
     layers = getattr(cache, "layers", None)
     if layers is None:
         return type(cache).__name__ in ("DynamicCache", "RoomyCache")
-    return all(_can_crop_layer(layer) for layer in layers)
+    return all(_can_crop_layer(layer, ahead) for layer in layers)
 
 
-def _can_crop_layer(layer: Any) -> bool:
+def _can_crop_layer(layer: CacheLayerMixin, ahead: int) -> bool:
     if type(layer).__name__ == "DynamicSlidingWindowLayer":
-        return bool(layer.get_seq_length() < layer.sliding_window)
+        return bool(layer.get_seq_length() + ahead < layer.sliding_window)
     return type(layer).__name__ in ("DynamicLayer", "RoomyLayer")

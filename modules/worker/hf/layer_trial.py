@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.families.calibration import CalibrationSettings
 from modules.worker.hf.model_files import read_json
 from modules.worker.hf.quantized_folder import calibration_tokens
 from modules.worker.hf.staged_folder import stage_folder
 from modules.worker.quantizer import Trial
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Rows = list[list[int]]
 # Number of layers in config.json, as most models and as GPT-2 name it, and a list with an entry for each layer.
@@ -42,7 +45,10 @@ class LayerRun:
 
 
 def trial_rows(
-    calibration: Sequence[Mapping[str, Any]], source: Path, tokenizer: Any, settings: CalibrationSettings
+    calibration: Sequence[Mapping[str, object]],
+    source: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: CalibrationSettings,
 ) -> Rows:
     """Return the token ids of the job's samples; of a text that is not here yet, as many as the settings ask for."""
     if calibration:
@@ -75,17 +81,17 @@ def layer_trial(folder: Path, rows: Rows, run: Callable[[Path, Rows], LayerRun])
     return Trial(layers * of_a_layer, spent, (layers - 1) * warm.layer_bytes)
 
 
-def layer_bytes(model: Any) -> int:
+def layer_bytes(model: PreTrainedModel) -> int:
     """Return the bytes of the weights of the first layer of a torch module."""
     return sum(weight.nbytes for name, weight in model.named_parameters() if _FIRST.search(name))
 
 
-def _layer_count(config: Mapping[str, Any]) -> int:
+def _layer_count(config: Mapping[str, object]) -> int:
     return next((count for name in _LAYERS if isinstance(count := config.get(name), int) and count > 0), 0)
 
 
 @contextmanager
-def _first_layer(folder: Path, config: Mapping[str, Any]) -> Iterator[Path]:
+def _first_layer(folder: Path, config: Mapping[str, object]) -> Iterator[Path]:
     """Yield a folder with links to the model's files, whose config.json says that there is one layer.
 
     Engines do not read the weights of the others."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.families.transformers_settings import TransformersSettings
 from modules.protocol.errors import SettingError
 from modules.worker.engine import Report
 
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig
 
-def pick_dtype(name: str, device_map: str) -> Any:
+
+def pick_dtype(name: str, device_map: str) -> torch.dtype | str:
     """Return the torch dtype for "auto", "bfloat16", "float16" or "float32"."""
     import torch
 
@@ -30,7 +34,7 @@ def cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
-def device_placement(settings: TransformersSettings, offload_folder: str) -> dict[str, Any]:
+def device_placement(settings: TransformersSettings, offload_folder: str) -> dict[str, object]:
     """Return device_map, max_memory and offload_folder. Raises SettingError for a missing device."""
     import torch
 
@@ -41,7 +45,7 @@ def device_placement(settings: TransformersSettings, offload_folder: str) -> dic
         if not gpus:
             raise SettingError("Device is cuda, and this machine has no CUDA GPU that torch can use. Set it to auto.")
         return {"device_map": {"": 0}}
-    options: dict[str, Any] = {"device_map": settings.device_map}
+    options: dict[str, object] = {"device_map": settings.device_map}
     limits = _limits(settings, gpus)
     if limits:
         options["max_memory"] = limits
@@ -50,7 +54,7 @@ def device_placement(settings: TransformersSettings, offload_folder: str) -> dic
     return options
 
 
-def _limits(settings: TransformersSettings, gpus: int) -> dict[Any, int]:
+def _limits(settings: TransformersSettings, gpus: int) -> dict[int | str, int]:
     try:
         each = [float(part) for part in settings.gpu_memory.split(",") if part.strip()]
     except ValueError:
@@ -62,14 +66,14 @@ def _limits(settings: TransformersSettings, gpus: int) -> dict[Any, int]:
     import psutil
     import torch
 
-    limits: dict[Any, int] = {}
+    limits: dict[int | str, int] = {}
     for gpu in range(gpus):
         limits[gpu] = int(each[gpu] * 2**30) if gpu < len(each) else torch.cuda.mem_get_info(gpu)[0]
     limits["cpu"] = int(settings.cpu_memory * 2**30) if settings.cpu_memory else psutil.virtual_memory().available
     return limits
 
 
-def with_rope(config: Any, settings: TransformersSettings) -> Any:
+def with_rope(config: PretrainedConfig, settings: TransformersSettings) -> PretrainedConfig:
     """Return the config with the settings' RoPE scaling, in the names of Transformers 5 or 4. Raises SettingError if
     the model has no plain RoPE."""
     if settings.rope_scaling == "model" and not settings.rope_base:
@@ -93,7 +97,7 @@ def with_rope(config: Any, settings: TransformersSettings) -> Any:
     return config
 
 
-def context_limits(config: Any, settings: TransformersSettings) -> tuple[int, int, list[str]]:
+def context_limits(config: PretrainedConfig, settings: TransformersSettings) -> tuple[int, int, list[str]]:
     """Return (the context length, the trained one or 0, notes for the user)."""
     trained = int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 0)
     stretch = 1.0 if settings.rope_scaling == "model" else settings.rope_factor
@@ -117,7 +121,7 @@ def report_progress(report: Report, words: str) -> Iterator[None]:
     """Report the progress of Transformers' progress bars, which are not drawn."""
     from transformers.utils import logging
 
-    set_hook: Callable[[Any], Any] | None = getattr(logging, "set_tqdm_hook", None)
+    set_hook: Callable[[object], object] | None = getattr(logging, "set_tqdm_hook", None)
     if set_hook is None:
         logging.disable_progress_bar()
         yield
@@ -132,12 +136,20 @@ def report_progress(report: Report, words: str) -> Iterator[None]:
 class _Bar:
     """The part of tqdm that Transformers uses while loading."""
 
-    def __init__(self, report: Report, words: str, items: Any = None, *_: Any, total: Any = None, **__: Any) -> None:
+    def __init__(
+        self,
+        report: Report,
+        words: str,
+        items: Any = None,
+        *_: object,
+        total: int | None = None,
+        **__: object,
+    ) -> None:
         self._report, self._words, self._items = report, words, items
         self._total = total if total is not None else len(items) if hasattr(items, "__len__") else 0
         self._done = self._reported = 0
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[object]:
         for item in self._items:
             yield item
             self.update()

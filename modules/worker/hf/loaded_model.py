@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,9 +18,16 @@ from modules.worker.hf.sampler_chain import Vocabulary
 from modules.worker.hf.special_tokens import end_tokens, newline_token
 from modules.worker.template_process import TemplateProcess
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 def describe_vocabulary(
-    model: Any, tokenizer: Any, text: TokenDecoder, templates: TemplateProcess | None, template: str
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    text: TokenDecoder,
+    templates: TemplateProcess | None,
+    template: str,
 ) -> Vocabulary:
     """Return the size of the vocabulary and the tokens that mean something to the engine.
 
@@ -44,13 +51,12 @@ def describe_vocabulary(
 
 
 def describe_model(
-    model: Any,
-    tokenizer: Any,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     settings: TransformersSettings,
     device: torch.device,
     template: tuple[str, str],
     notes: list[str],
-    sees_images: bool = False,
 ) -> ModelInfo:
     """Return the facts of the model for the host. `template`: (the chat template, its source)."""
     config = model.config
@@ -69,19 +75,18 @@ def describe_model(
         eos=str(tokenizer.eos_token or ""),
         memory_bytes=int(model.get_memory_footprint()),
         notes=[*context_notes, *notes],
-        sees_images=sees_images,
         kernel=packed_kernel(model),
     )
 
 
-def packed_kernel(model: Any) -> str:
+def packed_kernel(model: PreTrainedModel) -> str:
     """Return the class of the layers that multiply packed weights, such as "HQQLinear"; "" where none are packed."""
     linear = [type(module).__name__ for module in model.modules() if hasattr(module, "in_features")]
     kinds = Counter(name for name in linear if name != torch.nn.Linear.__name__)
     return kinds.most_common(1)[0][0] if kinds else ""
 
 
-def input_device(model: Any) -> torch.device:
+def input_device(model: PreTrainedModel) -> torch.device:
     """Return the device that input ids go to.
 
     Weights of offloaded layers are on no device ("meta"); accelerate then moves the input itself.

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
+from modules.protocol.events import ReplyLogprob
 from modules.worker.token_logprobs import logprob_entry
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def token_scores(scores: Tensor | None, token: int, count: int, bytes_of: Callable[[int], bytes]) -> dict[str, Any]:
-    """Return a token's entry of Chunk.logprobs, with `count` of the likeliest tokens; {} without scores.
+
+def token_scores(
+    scores: Tensor | None, token: int, count: int, bytes_of: Callable[[int], bytes]
+) -> ReplyLogprob | None:
+    """Return a token's entry of Chunk.logprobs, with `count` of the likeliest tokens; None without scores.
 
     `scores`: ln p of each token, [vocabulary].
     """
     if scores is None:
-        return {}
+        return None
     top = scores.topk(min(count, scores.shape[-1]))
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
     return logprob_entry(token, float(scores[token]), pairs, bytes_of)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from modules.worker.embeddings import too_long_error, unknown_token_error
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def mean_embedding(model: Any, device: torch.device, tokens: list[int], context: int, vocabulary: int) -> list[float]:
+
+def mean_embedding(
+    model: PreTrainedModel, device: torch.device, tokens: list[int], context: int, vocabulary: int
+) -> list[float]:
     """Return the mean of the last hidden layer over `tokens`: [hidden size], not normalised.
 
     A language model is not trained for this: its vectors rank texts roughly. Raises PromptError for more tokens than

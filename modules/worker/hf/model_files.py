@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.families.template_file import find_template
 from modules.protocol.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _LONGEST_HEADER = 100 * 2**20
 _AGAIN = "Download the model again."
@@ -124,7 +129,7 @@ def _damaged_header(file: Path) -> ModelError:
     return ModelError(f"The header of {file.name} in {file.parent.name} is damaged. {_AGAIN}")
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Return the folder's tokenizer. Raises ModelError if there is none.
 
     A folder saved by another major version of Transformers may name a missing class ("TokenizersBackend"). Its
@@ -184,3 +189,11 @@ def chat_template(folder: Path, tokenizer: object) -> tuple[str, str]:
     if not template:
         return "", ""
     return str(template), f"{folder.name}: tokenizer.chat_template" if folder.is_file() else "its tokenizer"
+
+
+def stored_parameters(folder: Path, config: Mapping[str, object]) -> int:
+    """Return the number of weights in the folder; 0 for quantized ones, whose shapes do not show it."""
+    if isinstance(config.get("quantization_config"), dict):
+        return 0
+    headers = [read_header(file) for file in weight_files(folder) if file.suffix == ".safetensors"]
+    return sum(math.prod(entry["shape"]) for header in headers for entry in header.values())

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.protocol.errors import ModelError
 from modules.worker.hf.auto_class import TOWERS, text_class
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
 # Below this share of the layers' weights the result is hardly smaller.
 _LEAST_SHARE = 0.5
 
 
-def check_packable(config: object, trusted: bool, kinds: tuple[type, ...], title: str) -> Any:
+def check_packable(config: object, trusted: bool, kinds: tuple[type, ...], title: str) -> PretrainedConfig:
     """Return the model without weights (on "meta"). `config`: of the model, as AutoConfig returns it.
 
     Raise ModelError if less than half of the weights of the model's layers are in layers of `kinds`, which are those
@@ -43,7 +46,7 @@ def check_packable(config: object, trusted: bool, kinds: tuple[type, ...], title
     return model
 
 
-def check_linear_use(model: Any) -> None:
+def check_linear_use(model: PreTrainedModel) -> None:
     """Raise ModelError for a state-space model that multiplies with a layer's matrix itself, as Mamba does with dt_proj
     (transformers/models/mamba/modeling_mamba.py): bitsandbytes replaces that matrix by packed bytes."""
     if any(name.endswith(".dt_proj") for name, _ in model.named_modules()):

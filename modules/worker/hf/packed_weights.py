@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.protocol.errors import ModelError
 from modules.worker.hf.model_files import missing_tensor_error, read_header
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _READS = {"gptq": "GPTQModel or AutoGPTQ", "awq": "AutoAWQ or GPTQModel"}
 
@@ -53,7 +56,7 @@ def check_packing(
     return method
 
 
-def check_complete(model: Any, folder: Path, files: Iterable[Path]) -> None:
+def check_complete(model: PreTrainedModel, folder: Path, files: Iterable[Path]) -> None:
     """Raise ModelError if `files` lack tensors of the model. Some engines leave missing tensors uninitialized.
 
     Two kinds may be missing: weights shared with one that exists, and g_idx and bias of a packed layer. Old GPTQ files
@@ -81,7 +84,7 @@ def _shown(shapes: Mapping[str, list[int]]) -> str:
     return ""
 
 
-def count_parameters(model: Any) -> int:
+def count_parameters(model: PreTrainedModel) -> int:
     """Return the number of weights. Packed weights count as unpacked, and shared ones count once."""
     seen: set[int] = set()
     total = 0

@@ -7,19 +7,22 @@ import time
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from safetensors import safe_open
 
 from modules.worker.hf.model_files import check_folder, read_header, weight_files
 from modules.worker.quantizer import Trial
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 # Weights that are tried, and those that are packed first, which loads what the library needs.
 _WEIGHTS, _WARM_UP = 1 << 22, 1 << 14
 _LAYER = re.compile(r"(?:^|\.)(\d+)\..*weight$")
 
 
-def packing_trial(source: Path, pack: Callable[[Any], object]) -> Trial | None:
+def packing_trial(source: Path, pack: Callable[[Tensor], object]) -> Trial | None:
     """Return how long `pack` takes for all matrices of the layers; None where no layer is found.
 
     `pack` is called with matrices of torch, [rows, columns].

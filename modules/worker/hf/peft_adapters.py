@@ -9,7 +9,6 @@ from __future__ import annotations
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -148,7 +147,7 @@ def _check(folder: Path) -> None:
     if not (folder / _WEIGHTS).is_file():
         raise ModelError(f"The LoRA adapter {folder.name} has no {_WEIGHTS}. Download it again.")
     check_safetensors(folder / _WEIGHTS)
-    config: dict[str, Any] = read_json(folder / "adapter_config.json")
+    config: dict[str, object] = read_json(folder / "adapter_config.json")
     if config.get("peft_type") != "LORA":
         raise ModelError(f"{folder.name} is no LoRA adapter ({config.get('peft_type')}). Choose another adapter.")
     changes = [name for name in ("modules_to_save", "trainable_token_indices", "megatron_config") if config.get(name)]

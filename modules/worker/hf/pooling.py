@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from modules.protocol.errors import ModelError
 from modules.worker.hf.model_files import check_safetensors, read_json
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, modes: tuple[str, ...]) -> torch.Tensor:
@@ -64,7 +67,7 @@ class DenseLayer:
         return moved
 
 
-def _activation(name: str) -> Any:
+def _activation(name: str) -> Module:
     """Return the activation of torch that the file names, such as "torch.nn.modules.activation.Tanh"."""
     kind = name.rpartition(".")[2]
     known = {"": torch.nn.Tanh, **{one.__name__: one for one in _ACTIVATIONS}}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.families.calibration import CalibrationSettings
 from modules.worker.calibration_samples import cut_samples
 from modules.worker.chat_template import CHATML
 from modules.worker.hf.model_files import chat_template
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # Beside the weights; config.json and generation_config.json are the engine's to write.
 _COMPANIONS = (
@@ -31,7 +34,10 @@ def copy_companions(source: Path, target: Path) -> None:
 
 
 def calibration_tokens(
-    rows: Sequence[Mapping[str, Any]], folder: Path, tokenizer: Any, settings: CalibrationSettings
+    rows: Sequence[Mapping[str, object]],
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: CalibrationSettings,
 ) -> list[list[int]]:
     """Return token ids of the rows, each at most `settings.length` long, `settings.samples` of them at most.
 
@@ -47,10 +53,12 @@ def calibration_tokens(
     )
 
 
-def progress_instead_of_tqdm(words: str, report: Callable[[str, float | None], None]) -> Callable[..., Iterator[Any]]:
+def progress_instead_of_tqdm(
+    words: str, report: Callable[[str, float | None], None]
+) -> Callable[..., Iterator[object]]:
     """Return a stand-in for tqdm that reports instead of drawing."""
 
-    def bar(items: Any = (), *_: Any, **__: Any) -> Iterator[Any]:
+    def bar(items: Any = (), *_: object, **__: object) -> Iterator[object]:
         total = len(items)
         for number, item in enumerate(items):
             report(f"{words} {number + 1} of {total}", number / total)

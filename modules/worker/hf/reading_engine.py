@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.protocol.events import ModelInfo, RerankResult
 from modules.worker.engine import EmbedInput, Report
 from modules.worker.hf.error_messages import out_of_memory_error
 from modules.worker.hf.text_encoder import TextEncoder
 from modules.worker.hf.transformers_engine import HfEngine
+
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
+
+    from modules.families.transformers_settings import TransformersSettings
 
 _LOWER = ("context", "dtype")
 
@@ -19,12 +24,12 @@ class ReadingEngine(HfEngine):
 
     _encoder: TextEncoder | None = None
 
-    def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+    def load(self, path: Path, settings: TransformersSettings, report: Report) -> ModelInfo:
         # The files of sentence-transformers are in folders below, which a folder of links lacks.
         self._folder = path
         return super().load(path, settings, report)
 
-    def _prepare(self, path: Path, processor: Any, notes: list[str]) -> ModelInfo:
+    def _prepare(self, path: Path, processor: ProcessorMixin | None, notes: list[str]) -> ModelInfo:
         if not self.reads_only:
             return super()._prepare(path, processor, notes)
         self._encoder = TextEncoder(self.model, self.tokenizer, self._folder, self.settings.context, self._device)

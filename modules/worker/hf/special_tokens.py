@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.worker.end_of_turn import ends_message_only
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Names of tokens that end a turn, for models without a chat template (the list is llama.cpp's).
 END_NAMES = (
@@ -25,7 +28,9 @@ END_NAMES = (
 )
 
 
-def end_tokens(model: Any, tokenizer: Any, template: str, turn_end: str) -> tuple[int, ...]:
+def end_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, template: str, turn_end: str
+) -> tuple[int, ...]:
     """Return the ids of all tokens that end a reply: those in generation_config.json, config.json and the tokenizer,
     and `turn_end`, which the chat template writes after a reply. Without a template, known names count."""
     named = [getattr(model, "generation_config", None), model.config]

@@ -85,7 +85,7 @@ def stage_for_transformers(folder: Path, trusted: bool) -> Iterator[Path]:
 _NO_SETTINGS = ("tokenizer.json", "vocab.json", "merges.json", "added_tokens.json")
 
 
-def _without_trust(folder: Path, names: list[str]) -> dict[str, Any]:
+def _without_trust(folder: Path, names: list[str]) -> dict[str, object]:
     """Return the JSON files with keys that trust code or refer to another folder: name -> content without these
     keys."""
     changed = {}
@@ -102,7 +102,7 @@ def _without_trust(folder: Path, names: list[str]) -> dict[str, Any]:
     return changed
 
 
-def _harmless(value: object, top: bool = True) -> Any:
+def _harmless(value: object, top: bool = True) -> object:
     if isinstance(value, list):
         return [_harmless(item, False) for item in value]
     if not isinstance(value, dict):
@@ -114,7 +114,7 @@ def _harmless(value: object, top: bool = True) -> Any:
     }
 
 
-def _index(folder: Path, files: list[str]) -> dict[str, Any]:
+def _index(folder: Path, files: list[str]) -> dict[str, object]:
     """Return the content of model.safetensors.index.json for these files. Raises ModelError if two have the same
     tensor."""
     places: dict[str, str] = {}
@@ -169,7 +169,7 @@ def write_rope_scaling(stage: Path, settings: TransformersSettings, trusted: boo
     with_rope(config, settings).save_pretrained(str(stage))
 
 
-def convert_to_transformers_4(config: Mapping[str, object]) -> dict[str, Any]:
+def convert_to_transformers_4(config: Mapping[str, object]) -> dict[str, object]:
     """Return a config.json with the names of Transformers 4: rope_theta and rope_scaling, torch_dtype; also in the
     parts of a multimodal model."""
     found = {

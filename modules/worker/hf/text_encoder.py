@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -16,6 +16,11 @@ from modules.worker.hf.packed_weights import count_parameters
 from modules.worker.hf.pooling import DenseLayer, pool
 from modules.worker.hf.sentence_config import read_sentence_config
 from modules.worker.reranking import as_score, long_query_error
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+T = TypeVar("T")
 
 # Tokens with padding that are computed at once.
 _BATCH_TOKENS = 2048
@@ -33,7 +38,14 @@ class TextEncoder:
     Raises ModelError.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, folder: Path, context: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        folder: Path,
+        context: int,
+        device: torch.device,
+    ) -> None:
         self._model, self._tokenizer, self._device = model, tokenizer, device
         self._config = read_sentence_config(folder)
         self._dense = [DenseLayer(place, device) for place in self._config.dense]
@@ -112,23 +124,23 @@ class TextEncoder:
 
     def _pair(self, query: str, document: str, cut: bool) -> dict[str, list[int]]:
         """Return the model's inputs for a query and a document, of which `cut` keeps as much as the model reads."""
-        options: dict[str, Any] = {"truncation": "only_second", "max_length": self.limit} if cut else {}
+        options: dict[str, object] = {"truncation": "only_second", "max_length": self.limit} if cut else {}
         return dict(self._tokenizer(query, document, verbose=False, **options))
 
-    def _padded(self, rows: dict[str, list[list[int]]]) -> Any:
+    def _padded(self, rows: dict[str, list[list[int]]]) -> BatchEncoding:
         padded = self._tokenizer.pad(rows, return_tensors="pt")
         return {name: values.to(self._device) for name, values in padded.items()}
 
-    def _in_batches(self, lengths: list[int], compute: Callable[[list[int]], list[Any]]) -> list[Any]:
+    def _in_batches(self, lengths: list[int], compute: Callable[[list[int]], list[T]]) -> list[T]:
         """Return what `compute` makes of the texts, in their order. It gets the places of texts of similar length."""
-        found: dict[int, Any] = {}
+        found: dict[int, T] = {}
         with torch.inference_mode():
             for places in _batches(lengths):
                 found.update(zip(places, compute(places), strict=True))
         return [found[place] for place in range(len(lengths))]
 
 
-def reader_class(config: Any, purpose: str) -> Any:
+def reader_class(config: PretrainedConfig, purpose: str) -> Any:
     """Return the Auto class, or class, for a model that reads only. Raises ModelError for a reranker with several
     labels."""
     import transformers
@@ -151,7 +163,7 @@ def is_unused(tensor: str) -> bool:
     return tensor.startswith("pooler.")
 
 
-def _positions(model: Any) -> int:
+def _positions(model: PreTrainedModel) -> int:
     """Return how many tokens have a position in the model; 0 if its positions have no limit."""
     positions = int(getattr(model.config, "max_position_embeddings", 0) or 0)
     for module in model.modules():

@@ -14,32 +14,34 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from modules.families.audio_file import WAV
 from modules.protocol.commands import Generate
-from modules.protocol.events import ModelInfo
+from modules.protocol.events import ModelInfo, ScoreResult, TokenProbability
 from modules.protocol.sampling import SamplingParams
-from modules.worker.broken_weights import nan_logits_error
 from modules.worker.engine import EmbedInput, EngineBase, Outcome, Piece, Report
 from modules.worker.hf import bf16_attention as hf_attention
+from modules.worker.hf.audio_input import AudioInput
 from modules.worker.hf.auto_class import image_processor
+from modules.worker.hf.decode_loop import DecodeLoop
 from modules.worker.hf.detokenizer import TokenDecoder
+from modules.worker.hf.draft_source import DraftSource
 from modules.worker.hf.error_messages import load_error, out_of_memory_error
 from modules.worker.hf.grammar import Grammars
 from modules.worker.hf.history_samplers import History
 from modules.worker.hf.image_input import ImageInput, PromptInput, required, text_input
 from modules.worker.hf.kv_cache import PrefixCache
 from modules.worker.hf.loaded_model import describe_model, describe_vocabulary, input_device
-from modules.worker.hf.logprobs import is_number, token_scores
 from modules.worker.hf.mean_embedding import mean_embedding
 from modules.worker.hf.model_files import chat_template, check_folder, has_consent
 from modules.worker.hf.peft_adapters import LoraLayers
 from modules.worker.hf.prompt_reading import read_prompt
 from modules.worker.hf.sampler_chain import SamplerChain
-from modules.worker.hf.samplers import guidance
 from modules.worker.hf.staged_folder import stage_for_transformers
 from modules.worker.hf.window_logits import write_logits
 from modules.worker.hook_runner import Hooks
@@ -47,6 +49,11 @@ from modules.worker.reply_text import ReplyText
 from modules.worker.stop_strings import StopFilter
 from modules.worker.thread_count import single_thread_is_fastest
 from modules.worker.truncation import fit_prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+
+    from modules.families.transformers_settings import TransformersSettings
 
 # Settings to lower when memory runs out: while loading, and while the context grows.
 _LOAD_LOWER = ("quantization", "dtype", "gpu_memory")
@@ -56,27 +63,28 @@ _RUN_LOWER = ("context", "prefill")
 class HfEngine(EngineBase):
     """Loads with `load_model`, and generates with a prefix cache and a sampler chain, one generation at a time."""
 
-    typed_images = True
-    settings: Any
-    model: Any
-    tokenizer: Any
+    typed_media = True
+    settings: TransformersSettings
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
 
     def __init__(self) -> None:
         self._open = contextlib.ExitStack()
 
     @abstractmethod
-    def load_model(self, path: Path, settings: Any, report: Report) -> tuple[Any, Any]:
+    def load_model(self, path: Path, settings: Any, report: Report) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Return (model, tokenizer) of the checked folder `path`. Errors of Transformers may pass."""
 
     def check(self, path: Path) -> None:
         """Raise ModelError unless the files of `path` are complete and of a kind that the loader supports."""
         check_folder(path)
 
-    def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
+    def load(self, path: Path, settings: TransformersSettings, report: Report) -> ModelInfo:
         # Transformers reads this at its first import. A model then cannot cause requests to other hosts.
         os.environ["HF_HUB_OFFLINE"] = "1"
         self.settings, self._schema = settings, type(settings)
         report("Checking the files", None)
+        self._folder = path
         if path.is_dir():
             path = self._open.enter_context(stage_for_transformers(path, has_consent("PADDOCK_TRUST_REMOTE_CODE")))
         self.check(path)
@@ -94,25 +102,28 @@ class HfEngine(EngineBase):
         self._device = input_device(self.model)
         return self._prepare(path, processor, notes)
 
-    def _prepare(self, path: Path, processor: Any, notes: list[str]) -> ModelInfo:
+    def _prepare(self, path: Path, processor: ProcessorMixin | None, notes: list[str]) -> ModelInfo:
         if getattr(self.settings, "attention", "auto") == "auto":
             hf_attention.install(self.model, self._device)
         template = chat_template(path, self.tokenizer)
         self._text = TokenDecoder(self.tokenizer, template[0])
         self._prefix_tokens = self._text.prefix()
-        self._images = ImageInput(processor, self.model, self._device) if processor else None
-        self.image_mark = self._images.mark if self._images else ""
-        self._cache = PrefixCache(self.model, self._device, self._images.token if self._images else 0)
+        hears = processor is not None and not hasattr(processor, "image_processor")
+        kind = AudioInput if hears else ImageInput
+        self._media = kind(processor, self.model, self._device) if processor else None
+        self.image_mark = self.audio_mark = self._media.mark if self._media else ""
+        self._cache = PrefixCache(self.model, self._device, self._media.token if self._media else 0)
         self._against = PrefixCache(self.model, self._device)
+        with out_of_memory_error("the draft model", _LOAD_LOWER, self._schema):
+            self._drafts = DraftSource.of(self.settings, self._folder, self.tokenizer, self._cache)
         self._lora = LoraLayers(self.model)
         self._vocabulary = describe_vocabulary(self.model, self.tokenizer, self._text, self.templates, template[0])
-        self._grammars = Grammars(self.tokenizer, self._vocabulary)
-        about = self.settings, self._device, template, notes, self._images is not None
-        info = describe_model(self.model, self.tokenizer, *about)
+        self._grammars = Grammars(self.tokenizer, self._vocabulary.size, self._vocabulary.ends)
+        info = describe_model(self.model, self.tokenizer, self.settings, self._device, template, notes)
         self._context = info.context
-        return info
+        return replace(info, sees_images=bool(self._media) and not hears, audio_formats=[WAV] if hears else [])
 
-    def transformers_parts(self) -> tuple[Any, Any] | None:
+    def transformers_parts(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase] | None:
         return self.model, self.tokenizer
 
     def unload(self) -> None:
@@ -139,8 +150,8 @@ class HfEngine(EngineBase):
         tokens = self._text.encode(text, special)
         return self._with_prefix(tokens) if special else tokens
 
-    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
-        return len(self._image_prompt(prompt, images, True).tokens) if images else len(self.tokenize(prompt, True))
+    def count_tokens(self, prompt: str, media: Sequence[str]) -> int:
+        return len(self._media_prompt(prompt, media, True).tokens) if media else len(self.tokenize(prompt, True))
 
     def detokenize(self, tokens: list[int]) -> str:
         return self._text.decode(tokens, skip_special=False)
@@ -155,10 +166,10 @@ class HfEngine(EngineBase):
             return (yield from self._run(prompt, cut, request, cancelled, hooks))
 
     def _prompt(self, request: Generate, hooks: Hooks | None) -> tuple[PromptInput, int]:
-        """Return the prompt, and the number of tokens that were cut from it. One with images is never cut."""
+        """Return the prompt, and the number of tokens that were cut from it. One with media is never cut."""
         params = request.params
-        if request.images:
-            prompt = self._image_prompt(request.prompt, request.images, params.add_bos_token)
+        if request.media:
+            prompt = self._media_prompt(request.prompt, request.media, params.add_bos_token)
             fit_prompt(prompt.tokens, self._context, params.max_new_tokens, truncate=False)
             return prompt, 0
         tokens = self._prompt_tokens(request.prompt, params)
@@ -169,7 +180,7 @@ class HfEngine(EngineBase):
         )
         return text_input(tokens), cut
 
-    def next_token_probabilities(self, prompt: str, top: int) -> list[dict[str, Any]]:
+    def next_token_probabilities(self, prompt: str, top: int) -> list[TokenProbability]:
         tokens, _ = fit_prompt(self.tokenize(prompt, True) or self._empty(), self._context, 1, truncate=True)
         with out_of_memory_error("this prompt", _RUN_LOWER, self._schema):
             self._read(self._cache, text_input(tokens), threading.Event())
@@ -180,7 +191,7 @@ class HfEngine(EngineBase):
             for token, probability in pairs
         ]
 
-    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+    def score(self, tokens: list[int], first: int, file: Path) -> ScoreResult:
         with out_of_memory_error("this window", _RUN_LOWER, self._schema):
             return write_logits(self.model, self._device, tokens, first, file)
 
@@ -204,12 +215,15 @@ class HfEngine(EngineBase):
         cached = self._read(self._cache, prompt, cancelled)
         against = self._read_negative(tokens, params, cancelled)
         read = time.perf_counter()
-        reason, generated = "cancelled", 0
+        reason, generated, drafted, accepted = "cancelled", 0, 0, 0
         if not cancelled.is_set():
             at_start = len(tokens) == self._prefix_length(tokens)
             stream = self._text.stream(params.skip_special_tokens, at_start)
             reply = ReplyText(StopFilter(params.stop), stream)
-            reason = yield from self._decode(chain, against, request, cancelled, reply)
+            drafter = self._drafts.start(tokens) if self._drafts else None
+            room, ends = self._context - len(self._cache.tokens), frozenset(self._vocabulary.ends)
+            loop = DecodeLoop(chain, self._cache, self._against, drafter, room, ends, self._text.bytes_of)
+            reason, drafted, accepted = yield from loop.run(request, against, cancelled, reply)
             generated = reply.generated
         return Outcome(
             reason=reason,
@@ -220,46 +234,9 @@ class HfEngine(EngineBase):
             prefill_seconds=read - begin,
             decode_seconds=time.perf_counter() - read,
             seed=seed,
+            drafted_tokens=drafted,
+            accepted_tokens=accepted,
         )
-
-    def _decode(
-        self,
-        chain: SamplerChain,
-        against: torch.Tensor | None,
-        request: Generate,
-        cancelled: threading.Event,
-        reply: ReplyText,
-    ) -> Generator[Piece, None, str]:
-        """Generate tokens. Return one of events.REASONS."""
-        params = request.params
-        ends = frozenset(self._vocabulary.ends)
-        logits = self._cache.marked_logits
-        room = self._context - len(self._cache.tokens)
-        reason = "length" if params.max_new_tokens <= room else "context"
-        for left in range(min(params.max_new_tokens, room) - 1, -1, -1):
-            # Before the samplers, which may change logits in place.
-            scores = None if request.logprobs < 0 else logits.float().log_softmax(-1)
-            if against is not None:
-                logits = guidance(logits.float(), against.float(), params.guidance_scale)
-            token = chain.choose(logits)
-            if not is_number(logits, token):
-                raise nan_logits_error()
-            if token is None or token in ends:
-                reason = "stop"
-                break
-            if piece := reply.take(token, token_scores(scores, token, request.logprobs, self._text.bytes_of)):
-                yield piece
-            if reply.stopped:
-                return "stop_text"
-            if cancelled.is_set():
-                reason = "cancelled"
-                break
-            if left:
-                logits = self._cache.read([token])
-                against = self._against.read([token]) if against is not None else None
-        if piece := reply.end():
-            yield piece
-        return "stop_text" if reply.stopped else reason
 
     def _read_negative(
         self, tokens: list[int], params: SamplingParams, cancelled: threading.Event
@@ -274,10 +251,10 @@ class HfEngine(EngineBase):
     def _read(self, cache: PrefixCache, prompt: PromptInput, cancelled: threading.Event) -> int:
         """Read the uncached part of the prompt, and mark it. Return the number of cached tokens."""
         size = self.settings.prefill or (512 if self._device.type == "cpu" else 1024)
-        return read_prompt(cache, prompt, self._images, size, cancelled)
+        return read_prompt(cache, prompt, self._media, size, cancelled)
 
-    def _image_prompt(self, text: str, images: Sequence[str], add_bos: bool) -> PromptInput:
-        return required(self._images).read(text, images, self._prefix_tokens if add_bos else [])
+    def _media_prompt(self, text: str, media: Sequence[str], add_bos: bool) -> PromptInput:
+        return required(self._media).read(text, media, self._prefix_tokens if add_bos else [])
 
     def _prompt_tokens(self, prompt: str, params: SamplingParams) -> list[int]:
         tokens = self._text.encode(prompt, True)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
+from modules.protocol.events import ScoreResult
 
-def write_logits(model: Any, device: torch.device, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def write_logits(
+    model: PreTrainedModel, device: torch.device, tokens: list[int], first: int, file: Path
+) -> ScoreResult:
     """Write the logits that predict `tokens[first:]` to `file`; shape and answer are those of commands.Score."""
     begin = time.perf_counter()
     with torch.inference_mode():

@@ -6,6 +6,7 @@ the engine, which would abort, reads the file. Format: https://github.com/ggml-o
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import struct
 from dataclasses import dataclass, field
@@ -21,13 +22,16 @@ _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 _NAMED = (_CONTROL, _UNKNOWN, _USER_DEFINED)
 _SAMPLED = 64
 _LONGEST_TEXT = 4 << 20
+# A tensor that heads for several tokens have, and at most so many bytes for a tensor's name, shape, type and place.
+_HEAD_TENSOR, _LONGEST_TENSOR_INFO = b".nextn.eh_proj.weight", 128
 
 
 @dataclass(frozen=True)
 class GgufKeys:
     """`values`: metadata without its arrays. `control`: names of the control tokens, such as "<|im_end|>"; `unknown`:
     names of the unknown tokens; `user_defined`: names of other tokens that a text is split at. `sample`: names of some
-    ordinary tokens, by id; `byte_tokens`: True if each byte has a token."""
+    ordinary tokens, by id; `byte_tokens`: True if each byte has a token; `vocabulary`: number of tokens; `tokens_hash`:
+    hash of all their names, "" without tokens; `has_heads`: True if the file has heads that predict several tokens."""
 
     values: dict[str, Any] = field(default_factory=dict)
     control: tuple[str, ...] = ()
@@ -35,6 +39,9 @@ class GgufKeys:
     user_defined: tuple[str, ...] = ()
     sample: dict[int, str] = field(default_factory=dict)
     byte_tokens: bool = False
+    vocabulary: int = 0
+    tokens_hash: str = ""
+    has_heads: bool = False
 
     @property
     def architecture(self) -> str:
@@ -76,11 +83,12 @@ class _Cursor:
 
     def keys(self) -> GgufKeys:
         """Return the metadata before the tensors."""
-        version, _, count = self._number("<I"), self._number("<Q"), self._number("<Q")
+        version, tensors, count = self._number("<I"), self._number("<Q"), self._number("<Q")
         if not 2 <= version <= 3:
             raise ValueError(f"version {version}")
         values: dict[str, Any] = {}
         tokens = kinds = (0, 0)
+        digest = ""
         for _ in range(count):
             key = self._text()
             kind = self._number("<I")
@@ -88,14 +96,27 @@ class _Cursor:
                 length, start = self._skip_array(key == "tokenizer.ggml.token_type")
                 if key == "tokenizer.ggml.tokens":
                     tokens = (length, start)
+                    digest = hashlib.sha256(self._data[start : self._at]).hexdigest()
                 elif key == "tokenizer.ggml.token_type":
                     kinds = (length, start)
             else:
                 values[key] = self._text() if kind == _STRING else self._number(_SCALARS[kind])
+        heads = self._has_heads(values, tensors)
         types = struct.unpack_from(f"<{kinds[0]}i", self._data, kinds[1])[: tokens[0]]
         names, sample = self._names(tokens[1], types)
         control, unknown, user_defined = (tuple(names[kind]) for kind in _NAMED)
-        return GgufKeys(values, control, unknown, user_defined, sample, types.count(_BYTE) >= 256)
+        byte_tokens = types.count(_BYTE) >= 256
+        return GgufKeys(values, control, unknown, user_defined, sample, byte_tokens, tokens[0], digest, heads)
+
+    def _has_heads(self, values: dict[str, Any], tensors: int) -> bool:
+        """Return GgufKeys.has_heads. Files are also made without the tensors that the metadata speaks of.
+
+        Those of a file in parts may be in another part.
+        """
+        if not values.get(f"{values.get('general.architecture')}.nextn_predict_layers"):
+            return False
+        listed = self._data.find(_HEAD_TENSOR, self._at, self._at + tensors * _LONGEST_TENSOR_INFO)
+        return listed >= 0 or values.get("split.count", 1) > 1
 
     def _number(self, form: str) -> Any:
         (value,) = struct.unpack_from(form, self._data, self._at)

@@ -9,9 +9,11 @@ import ctypes
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from modules.protocol.errors import ModelError, OutOfMemory, PaddockError
+from modules.protocol.events import ScoreResult
 from modules.worker.thread_count import physical_core_count, single_thread_is_fastest
 
 # Tokens whose logits are kept at once: 128 rows of a vocabulary of 150,000 take 77 MB.
@@ -26,7 +28,9 @@ class Scorer:
     `on_node`: called as llama.cpp's cb_eval while it computes. `vocabulary`: llama.cpp's pointer to it.
     """
 
-    def __init__(self, lib: Any, path: Path, model: Any = None, on_node: Callable[..., bool] | None = None) -> None:
+    def __init__(
+        self, lib: ModuleType | ctypes.CDLL, path: Path, model: Any = None, on_node: Callable[..., bool] | None = None
+    ) -> None:
         self._lib = lib
         self._on_node = on_node
         self._threads = 1 if single_thread_is_fastest(path.stat().st_size) else physical_core_count()
@@ -44,7 +48,7 @@ class Scorer:
         self._context: Any = None
         self._size = 0
 
-    def score(self, tokens: list[int], first: int, file: Path) -> dict[str, Any]:
+    def score(self, tokens: list[int], first: int, file: Path) -> ScoreResult:
         """Write the logits that predict `tokens[first:]` to `file`, as commands.Score says."""
         begin = time.perf_counter()
         with file.open("wb") as out:

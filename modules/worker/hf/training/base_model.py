@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.families.training_settings import TrainingSettings
 from modules.protocol.errors import SettingError
@@ -14,8 +14,12 @@ from modules.worker.hf.bitsandbytes_config import packing_config
 from modules.worker.hf.load_options import report_progress
 from modules.worker.hf.model_files import missing_tensor_error
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
-def load_model(path: Path, options: Mapping[str, object], trusted: bool, report: Report, text: str) -> Any:
+
+def load_model(path: Path, options: Mapping[str, object], trusted: bool, report: Report, text: str) -> PreTrainedModel:
     """Return the model at `path` on the GPU or, without one, on the CPU. `options`: further ones of from_pretrained.
 
     Raises ModelError for missing tensors, and what Transformers raises.
@@ -37,7 +41,7 @@ def load_model(path: Path, options: Mapping[str, object], trusted: bool, report:
     return model
 
 
-def load_base(path: Path, settings: TrainingSettings, trusted: bool, report: Report) -> Any:
+def load_base(path: Path, settings: TrainingSettings, trusted: bool, report: Report) -> PreTrainedModel:
     """Return the model at `path` with its weights as the setting Base says, ready for training.
 
     16 bits are bfloat16 on a GPU. On a CPU they are float32, because few CPUs compute gradients in 16 bits.
@@ -47,7 +51,7 @@ def load_base(path: Path, settings: TrainingSettings, trusted: bool, report: Rep
 
     on_gpu = torch.cuda.is_available()
     dtype = (torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16) if on_gpu else torch.float32
-    options: dict[str, Any] = {"dtype": dtype, "device_map": {"": 0 if on_gpu else "cpu"}}
+    options: dict[str, object] = {"dtype": dtype, "device_map": {"": 0 if on_gpu else "cpu"}}
     if settings.base != "16bit":
         options["quantization_config"] = packing_config(settings.base, dtype)
     model = load_model(path, options, trusted, report, "Loading the weights")
@@ -57,7 +61,7 @@ def load_base(path: Path, settings: TrainingSettings, trusted: bool, report: Rep
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=on_gpu)
 
 
-def add_adapter(model: Any, settings: TrainingSettings) -> Any:
+def add_adapter(model: PreTrainedModel, settings: TrainingSettings) -> PeftModel:
     """Return the model with an untrained adapter beside its layers. Raises SettingError for layers that it lacks."""
     from peft import LoraConfig, get_peft_model
     from transformers import set_seed

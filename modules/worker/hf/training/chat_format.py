@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from modules.families.turn_order import RenderedTurns, render_turns
 from modules.protocol.events import ChatPromptResult
@@ -39,7 +38,7 @@ class ChatFormat:
         """Return the text of a reply, without special tokens."""
         return self._tokenizer.text.decode(tokens, skip_special=True)
 
-    def render(self, messages: Sequence[dict[str, Any]], opened: bool) -> str:
+    def render(self, messages: Sequence[Mapping[str, object]], opened: bool) -> str:
         """Return the chat as text. `opened`: it ends where the next reply begins. Raises PromptError."""
         return self._templates.render(
             self._tokenizer.template or CHATML,
@@ -50,6 +49,6 @@ class ChatFormat:
             variables={"add_generation_prompt": opened},
         )
 
-    def ordered(self, messages: Sequence[dict[str, Any]]) -> RenderedTurns:
+    def ordered(self, messages: Sequence[Mapping[str, object]]) -> RenderedTurns:
         """Return the messages as turns that the template accepts, as for a prompt. Raises PromptError."""
         return render_turns(lambda turns: ChatPromptResult(self.render(turns, False), 0, ""), messages)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.families.training_curve import SAMPLES, read_samples
 from modules.families.training_settings import TrainingSettings
 from modules.worker.engine import Report
 from modules.worker.hf.training.chat_format import ChatFormat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _TOKENS = 80
 # Answers in a training with many epochs.
@@ -22,7 +25,7 @@ class Sampler:
     `checkpoints`, so a resumed training keeps the earlier ones."""
 
     def __init__(
-        self, model: Any, chats: ChatFormat, settings: TrainingSettings, checkpoints: str, report: Report
+        self, model: PreTrainedModel, chats: ChatFormat, settings: TrainingSettings, checkpoints: str, report: Report
     ) -> None:
         self._model = model
         self._chats = chats
@@ -43,7 +46,7 @@ class Sampler:
             file.write(json.dumps({"step": step, "epoch": number, "text": text}) + "\n")
         self._report(f"Answer after epoch {number}: {' '.join(text.split())[:300]}", None)
 
-    def samples(self) -> list[dict[str, Any]]:
+    def samples(self) -> list[dict[str, object]]:
         """Return all answers, each {"step", "epoch", "text"}."""
         return read_samples(self._folder)
 

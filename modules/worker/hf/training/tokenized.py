@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 from modules.families.training_data import Example
 from modules.families.turn_order import RenderedTurns
@@ -26,9 +26,9 @@ class Format(Protocol):
 
     def text_tokens(self, text: str) -> list[int]: ...
 
-    def render(self, messages: Sequence[dict[str, Any]], opened: bool) -> str: ...
+    def render(self, messages: Sequence[Mapping[str, object]], opened: bool) -> str: ...
 
-    def ordered(self, messages: Sequence[dict[str, Any]]) -> RenderedTurns: ...
+    def ordered(self, messages: Sequence[Mapping[str, object]]) -> RenderedTurns: ...
 
 
 class ExampleTokenizer:
@@ -84,10 +84,10 @@ class ExampleTokenizer:
         pieces = [tokens[start : start + self._cutoff] for start in range(0, len(tokens), self._cutoff)]
         return [{"input_ids": piece, "labels": list(piece)} for piece in pieces if len(piece) > 1]
 
-    def _chat_rows(self, messages: list[dict[str, Any]]) -> list[Row]:
+    def _chat_rows(self, messages: Sequence[Mapping[str, object]]) -> list[Row]:
         """Return the chat as one row, in which every reply is learned up to the token that ends it.
 
-        A reply's tokens follow the tokens of its own prompt, so training sees what generation will see. Some templates
+        A reply's tokens follow the tokens of its prompt, so training sees what generation will see. Some templates
         write an earlier reply differently in later prompts, for example without its reasoning. The reply after it then
         begins another row.
         """
@@ -107,7 +107,7 @@ class ExampleTokenizer:
             tokens = whole
         return [*rows, _row(tokens, learned)]
 
-    def _with_reply(self, prompt: list[int], messages: list[dict[str, Any]]) -> list[int]:
+    def _with_reply(self, prompt: list[int], messages: Sequence[Mapping[str, object]]) -> list[int]:
         """Return the prompt's tokens and those of the last message, up to the token that ends it."""
         text = self._format.render(messages, False)
         whole = self._format.prompt_tokens(text)

@@ -11,7 +11,7 @@ import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modules.families.training_curve import losses
 from modules.families.training_settings import OPTIMIZERS, TrainingSettings
@@ -19,6 +19,9 @@ from modules.protocol.errors import ModelError
 from modules.worker.hf.training.progress import TrainingProgress
 from modules.worker.hf.training.tokenized import Row, pad_rows
 from modules.worker.trainer import Trained
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 # A validation split leaves at least so many examples to train on.
 _LEAST_SPLIT = 2
@@ -45,7 +48,7 @@ def train(
     from transformers import EarlyStoppingCallback, PrinterCallback, Trainer
 
     learned, held_back, notes = split_rows(rows, settings)
-    callbacks: list[Any] = [progress.callback()]
+    callbacks: list[TrainerCallback] = [progress.callback()]
     if held_back and settings.early_stop:
         callbacks.append(EarlyStoppingCallback(settings.early_stop))
     trainer = Trainer(
@@ -84,7 +87,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return found[max(found)] if found else None
 
 
-def save_adapter(model: Any, folder: Path, base_name: str) -> None:
+def save_adapter(model: PreTrainedModel, folder: Path, base_name: str) -> None:
     """Write the adapter into `folder` as PEFT does, with the model's name in place of its path."""
     model.save_pretrained(str(folder))
     config = folder / "adapter_config.json"
@@ -106,7 +109,7 @@ def split_rows(rows: Sequence[Row], settings: TrainingSettings) -> tuple[list[Ro
     return shuffled[count:], shuffled[:count], []
 
 
-def _arguments(settings: TrainingSettings, folder: Path, examples: int, evaluates: bool) -> Any:
+def _arguments(settings: TrainingSettings, folder: Path, examples: int, evaluates: bool) -> TrainingArguments:
     """Return the Trainer's arguments. It evaluates once an epoch, and also saves then if it may stop early."""
     import torch
     from transformers import TrainingArguments

@@ -5,24 +5,24 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from modules.families.calibration import CalibrationSettings
 from modules.protocol.errors import ModelError
 from modules.worker.calibration_samples import cut_samples, few_samples_note
 from modules.worker.chat_template import CHATML
 from modules.worker.engine import Report
-from modules.worker.gguf.importance import Importance, average
-from modules.worker.llama.activation_sums import ActivationSums
+from modules.worker.gguf.imatrix_file import Importance, average
 from modules.worker.llama.gguf_keys import read_keys
+from modules.worker.llama.imatrix_collector import ActivationSums
 from modules.worker.llama.prompt_tokens import LlamaTokenizer
 from modules.worker.llama.scoring import Scorer
 
 
-class ImportanceComputer:
+class ImatrixComputer:
     """`lib`: llama.cpp's functions, as Scorer takes them; `ggml`: paths of the libraries that hold ggml."""
 
-    def __init__(self, lib: Any, ggml: Sequence[str], threads: int) -> None:
+    def __init__(self, lib: ModuleType | ctypes.CDLL, ggml: Sequence[str], threads: int) -> None:
         self._lib = lib
         self._ggml = ggml
         self._threads = threads

@@ -44,7 +44,7 @@ class _InitParams(ctypes.Structure):
     _fields_ = (("mem_size", ctypes.c_size_t), ("mem_buffer", _POINTER), ("no_alloc", ctypes.c_bool))
 
 
-_FUNCTIONS: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
+_FUNCTIONS: tuple[tuple[str, object, tuple[object, ...]], ...] = (
     ("ggml_init", _POINTER, (_InitParams,)),
     ("ggml_free", None, (_POINTER,)),
     ("ggml_new_tensor_4d", _POINTER, (_POINTER, _INT, _WIDE, _WIDE, _WIDE, _WIDE)),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modules.library.json_files import as_object, as_text, positive_int, positive_number
-from modules.library.quantization_methods import KNOWN_METHODS, read_method_config
+from modules.library.known_quantizations import KNOWN_METHODS, read_method_config
 from modules.library.safetensors import TensorInfo
 from modules.protocol.model_facts import UNKNOWN
 

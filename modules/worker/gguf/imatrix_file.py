@@ -41,7 +41,7 @@ class Importance:
         metadata.whole("quantize.imatrix.chunks_count", self.samples)
 
 
-def read_importance(path: Path) -> Importance:
+def read_imatrix(path: Path) -> Importance:
     """Return the matrix in the file at `path`, as `llama-imatrix` writes it. Raises ModelError."""
     try:
         with path.open("rb") as stream:
@@ -101,7 +101,9 @@ def _read_old(raw: bytes) -> dict[str, array[float]]:
     return found
 
 
-def check_importance(model: SourceModel, kinds: Mapping[str, str], importance: Importance | None) -> dict[str, Any]:
+def check_importance(
+    model: SourceModel, kinds: Mapping[str, str], importance: Importance | None
+) -> dict[str, array[float]]:
     """Return tensor name -> importances as ggml takes them, for the tensors of `model` that have some.
 
     `kinds`: the types that are written. Raises ModelError for a tensor whose type needs what is missing, and for a

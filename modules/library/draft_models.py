@@ -1,0 +1,87 @@
+"""Which models in the models folder can be the draft model of another: smaller, with the same vocabulary."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from functools import lru_cache
+from pathlib import Path
+
+from modules.families.drafts import find_draft_model
+from modules.files.paths import PathError
+from modules.library import gguf
+from modules.library.json_files import read_object
+from modules.library.scan import ModelLibrary
+from modules.protocol.errors import ModelError
+from modules.protocol.loader_spec import LoaderSpec
+from modules.protocol.model_facts import ModelFacts
+from modules.protocol.model_purpose import generates_text
+
+_TOKENIZER = "tokenizer.json"
+
+
+def fitting_drafts(library: ModelLibrary, facts: ModelFacts, spec: LoaderSpec, seconds: float) -> list[str]:
+    """Return the names that the setting draft_model of `spec` may have for a model, the smallest first.
+
+    Models that cannot be read within `seconds` are left out. What was read is cached, so the next call gets further.
+    """
+    end = time.monotonic() + seconds
+    model, found = Path(facts.path), []
+    # Engines that run packed weights read plain ones too, and drafts are often plain.
+    readable = {*spec.formats, "safetensors"}
+    with contextlib.suppress(ModelError, OSError):
+        own = vocabulary(model)
+        for name in library.names() if own else []:
+            if time.monotonic() > end:
+                break
+            with contextlib.suppress(ModelError, PathError, OSError):
+                other = library.facts(name)
+                fits = _is_smaller(other, facts) and other.format in readable and not other.problems
+                path = _file(Path(other.path))
+                # A file that is alone in its folder has the folder's name in the library.
+                named = name if path.is_dir() or name.endswith(path.name) else f"{name}/{path.name}"
+                # The loader finds it by this name, and its vocabulary is read last because that takes longest.
+                if fits and find_draft_model(named, model).samefile(path) and vocabulary(path) == own:
+                    found.append((other.size_bytes, named))
+    return [name for _, name in sorted(found)]
+
+
+def vocabulary(path: Path) -> str:
+    """Return a text that is the same for models with the same tokens in the same order, "" if it is not known.
+
+    Raises ModelError and OSError.
+    """
+    path = _file(path)
+    file = path / _TOKENIZER if path.is_dir() else path
+    if not file.is_file():
+        return ""
+    state = file.stat()
+    return _digest(file, state.st_size, state.st_mtime_ns)
+
+
+def _file(path: Path) -> Path:
+    """Return the GGUF file of a folder that holds one and no other model, else `path`."""
+    files = [] if path.is_file() or (path / "config.json").is_file() else [*path.glob("*.gguf")]
+    return files[0] if len(files) == 1 else path
+
+
+def _is_smaller(other: ModelFacts, facts: ModelFacts) -> bool:
+    is_file = other.format == "gguf"
+    return generates_text(other.purpose) and other.parameters < facts.parameters and is_file == (facts.format == "gguf")
+
+
+@lru_cache(maxsize=256)
+def _digest(file: Path, size: int, changed: int) -> str:
+    if file.name != _TOKENIZER:
+        return gguf.texts_digest(file, "tokenizer.ggml.tokens")
+    tokenizer = read_object(file)
+    model = tokenizer.get("model")
+    tokens = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(tokens, (dict, list)):
+        return ""
+    added = tokenizer.get("added_tokens")
+    entries = [one for one in added if isinstance(one, dict)] if isinstance(added, list) else []
+    names = [(one.get("id"), one.get("content")) for one in entries]
+    return hashlib.sha256(json.dumps([tokens, names], sort_keys=True).encode()).hexdigest()

@@ -1,19 +1,27 @@
 """Read a character's file, whichever program wrote it.
 
 Supported are text-generation-webui's YAML (name, context, greeting; `bot` in older ones), Pygmalion's JSON (char_name,
-char_persona, …), and character cards V1, V2 and V3 (first_mes, mes_example, …; V2 and V3 inside `data`).
+char_persona, …), and character cards V1, V2 and V3 (first_mes, mes_example, …; V2 and V3 inside `data`) as JSON, in PNG
+files and in CHARX archives.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from modules.files.data_files import DataFileError, parse_json, parse_yaml, read_bytes
+from modules.chat.roleplay.card_archive import CardArchive, is_archive
+from modules.chat.roleplay.card_error import CardError
+from modules.chat.roleplay.card_fields import CardFields, card_fields
+from modules.chat.roleplay.card_png import is_png, read_png_card
+from modules.files.data_files import DataFileError, Limits, parse_json, parse_yaml, read_bytes
 
+# Cards carry lorebooks, and their files pictures and other assets.
+CARD_LIMITS = Limits(size=24 << 20, nodes=1_000_000)
+MOST_FILE = 64 << 20
 # Keys in snake case. The first one with text counts.
 _NAMES = ("name", "char_name", "bot", "<|bot|>", "character_name", "display_name", "ai_name", "participant__name")
 _ALTERNATE_GREETINGS = "alternate_greetings"
@@ -21,7 +29,6 @@ _GREETINGS = ("greeting", "first_mes", "char_greeting", "first_message", "greeti
 # Parts of the context, in this order, each with its heading.
 _PARTS = (
     ("context", ""),
-    ("system_prompt", ""),
     ("description", ""),
     ("char_persona", ""),
     ("persona", ""),
@@ -42,6 +49,10 @@ _WRAPPERS = ("data", "character", "char")
 # Keys about the file or the user, not about the character: they are saved again without a note.
 _ABOUT = frozenset(
     [
+        "alternate_greetings",
+        "system_prompt",
+        "post_history_instructions",
+        "character_book",
         "spec",
         "spec_version",
         "tags",
@@ -83,22 +94,35 @@ _ABOUT = frozenset(
 
 @dataclass
 class CharacterFields:
-    """A character's fields. `notes`: sentences about what was not used; `extra`: the keys that were not used."""
+    """A character's fields. `notes`: sentences about what was not used; `extra`: the keys that were not used.
+
+    `card`: the fields that cards have; `value`: everything in the file.
+    """
 
     name: str = ""
     context: str = ""
     greeting: str = ""
     notes: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    card: CardFields = field(default_factory=CardFields)
+    value: dict[str, Any] = field(default_factory=dict)
 
 
 def read_character(path: Path) -> CharacterFields:
-    """Return the fields of the file at `path`. Raises DataFileError, also if it has no known field."""
-    raw = read_bytes(path)
-    texts, values = _only(_parse(raw, path, as_text=True)), _only(_parse(raw, path, as_text=False))
+    """Return the fields of the file at `path`. Raises DataFileError, also if it has no known field, or CardError."""
+    return parse_character(read_bytes(path, Limits(size=MOST_FILE)), path.name)
+
+
+def parse_character(raw: bytes, name: str) -> CharacterFields:
+    """Return the fields of a character's file in memory, like `read_character`."""
+    if is_png(raw):
+        return _parse_png(raw, name)
+    if is_archive(raw):
+        return parse_character(CardArchive(raw, name).card(), name)
+    texts, values = _only(_parse(raw, name, as_text=True)), _only(_parse(raw, name, as_text=False))
     if not isinstance(texts, dict) or not isinstance(values, dict):
-        raise DataFileError(path.name, "it has no lines such as 'name: …' and 'context: …'")
-    found = CharacterFields()
+        raise DataFileError(name, "it has no lines such as 'name: …' and 'context: …'")
+    found = CharacterFields(card=card_fields(texts, values), value=values)
     places = [(key, texts[key], values[key]) for key in texts if _snake(key) in _WRAPPERS and _is_table(texts[key])]
     used: set[str] = set()
     known: dict[str, Any] = {}
@@ -113,22 +137,41 @@ def read_character(path: Path) -> CharacterFields:
     _note_the_rest(known, used, {_snake(key) for key, *_ in places}, found)
     if not (found.name or found.context or found.greeting):
         keys = ", ".join(str(key)[:30] for key in list(texts)[:8]) or "none"
-        raise DataFileError(path.name, f"it has no field of a character that Paddock knows (its keys: {keys})")
-    if not (found.context or found.greeting):
+        raise DataFileError(name, f"it has no field of a character that Paddock knows (its keys: {keys})")
+    if not (found.context or found.greeting or found.card.system_prompt):
         found.notes.append("It has neither a context nor a greeting.")
     return found
 
 
-def _parse(raw: bytes, path: Path, *, as_text: bool) -> object:
+def _parse_png(raw: bytes, name: str) -> CharacterFields:
+    """Return the character in a PNG file: of version 3 where it has one that can be read."""
+    png = read_png_card(raw, name)
+    if not png.cards:
+        raise CardError(
+            f"{name} is a picture without a character card. Choose a picture that a program exported as a card."
+        )
+    notes, problem = list(png.notes), DataFileError(name, "its card is empty")
+    for keyword in (key for key in ("ccv3", "chara") if key in png.cards):
+        try:
+            found = parse_character(png.cards[keyword], f"{name} ({keyword})")
+        except DataFileError as error:
+            problem = error
+            notes.append(f"The card of version 3 in {name} is damaged, so that of version 2 was read.")
+        else:
+            return replace(found, notes=[*notes, *found.notes])
+    raise problem
+
+
+def _parse(raw: bytes, name: str, *, as_text: bool) -> object:
     """Return the file's value. JSON is tried first where it is likely, because YAML rejects its tabs and emoji."""
-    looks_like_json = path.suffix.lower() == ".json" or raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
+    looks_like_json = name.lower().endswith(".json") or raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
     if not looks_like_json:
-        return parse_yaml(raw, path.name, as_text=as_text)
+        return parse_yaml(raw, name, as_text=as_text)
     try:
-        return parse_json(raw, path.name, as_text=as_text)
+        return parse_json(raw, name, as_text=as_text, limits=CARD_LIMITS)
     except DataFileError as error:
         try:
-            return parse_yaml(raw, path.name, as_text=as_text)
+            return parse_yaml(raw, name, as_text=as_text)
         except DataFileError:
             raise error from None
 
@@ -147,12 +190,10 @@ def _first(known: Mapping[str, object], keys: tuple[str, ...], used: set[str], f
             continue
         if text := next((text for text in texts if text.strip()), ""):
             used.add(key)
-            if len(texts) > 1:
+            if len(texts) > 1 and key in _GREETINGS:
+                found.extra[_ALTERNATE_GREETINGS] = texts[texts.index(text) + 1 :]
+            elif len(texts) > 1:
                 found.notes.append(f"Of the {len(texts)} texts in {key}, only the first is used.")
-                if key in _GREETINGS:
-                    found.extra[_ALTERNATE_GREETINGS] = texts[texts.index(text) + 1 :]
-            elif keys is _GREETINGS and _texts(known.get(_ALTERNATE_GREETINGS)):
-                found.notes.append("Its other greetings are not used.")
             return text
         used.add(key)
     return ""
@@ -165,8 +206,8 @@ def _context(known: Mapping[str, object], used: set[str], found: CharacterFields
         if texts is None:
             continue
         used.add(key)
-        # {{original}} stands for the system prompt of the card's program; <START> begins an example.
-        text = "\n".join(texts).replace("{{original}}", "")
+        # <START> begins an example.
+        text = "\n".join(texts)
         text = re.sub(r"(?im)^[ \t]*<START>[ \t]*$\n?", "\n", text).strip()
         if text and text not in parts:
             parts.append(f"{heading}{text}")

@@ -1,4 +1,4 @@
-"""Files of chats: which program wrote one, and the formats that Paddock writes."""
+"""The formats of chats that Paddock writes for people and for other programs."""
 
 from __future__ import annotations
 
@@ -10,25 +10,15 @@ from html import escape
 
 from markdown_it import MarkdownIt
 
-from modules.chat.foreign_chats import (
-    add_list,
-    is_chatgpt,
-    is_openwebui,
-    is_sillytavern,
-    read_chatgpt,
-    read_openwebui,
-    read_sillytavern,
-)
-from modules.chat.import_export import read_chat
-from modules.chat.imported_tree import ImportedChat, ImportedTree
+from modules.chat.import_formats.textgen import GREETING_MARK
 from modules.chat.messages import ChatHead, Message
 from modules.chat.parts import file_parts
-from modules.protocol.errors import PaddockError
 
 _STYLE = """body { font: 16px/1.6 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
   color: #1c1c1a; background: #fdfdfb; overflow-wrap: break-word; }
 h2 { font-size: 0.85rem; margin: 2rem 0 0.25rem; color: #62625c; }
 article { border-bottom: 1px solid #ddd; } pre { overflow-x: auto; padding: 0.75rem; background: #f1f1ec; }
+img { max-width: 100%; height: auto; border-radius: 8px; } a { color: inherit; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
 td, th { border: 1px solid #ccc; padding: 0.3rem; }
 @media (prefers-color-scheme: dark) { body { color: #e8e8e2; background: #181816; } h2 { color: #a8a89f; }
@@ -37,68 +27,6 @@ td, th { border: 1px solid #ccc; padding: 0.3rem; }
 _MARKUP, _ESCAPED = re.compile(r"([\\`*_\[\]<>])"), r"\\\1"
 # The file shows nothing from elsewhere and runs nothing, whatever a message contains.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-
-
-def read_chat_file(raw: bytes, now: float) -> tuple[list[ImportedChat], int]:
-    """Return the chats of a file, and how many others in it have no messages or cannot be read.
-
-    `now`: seconds since the epoch, for messages without a time. Raises PaddockError if no chat can be read.
-    """
-    entries = _entries(raw)
-    found: list[ImportedChat] = []
-    problem: PaddockError | None = None
-    for entry in entries:
-        try:
-            chat = _read_one(entry, now)
-        except PaddockError as error:
-            problem = problem or error
-        else:
-            found += [chat] if chat.messages else []
-    if not found:
-        raise problem or PaddockError("This file has no messages. Choose the file of a chat that has some.")
-    return found, len(entries) - len(found)
-
-
-def _entries(raw: bytes) -> list[object]:
-    """Return the chats of a file, each as its program wrote it; that of SillyTavern as a tuple of its lines."""
-    try:
-        text = raw.decode("utf-8-sig")
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError:
-            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
-            if not is_sillytavern(lines):
-                raise
-            return [tuple(lines)]
-    except (ValueError, RecursionError):
-        raise PaddockError(
-            "This file is neither JSON nor a chat of SillyTavern. Choose a chat that Paddock, text-generation-webui, "
-            "SillyTavern, ChatGPT or Open WebUI exported."
-        ) from None
-    if isinstance(data, list) and not all(isinstance(entry, Mapping) and "role" in entry for entry in data):
-        return data
-    return [data]
-
-
-def _read_one(data: object, now: float) -> ImportedChat:
-    if isinstance(data, tuple):
-        return read_sillytavern(data, now)
-    if isinstance(data, list):
-        return _from_messages(data, now)
-    if isinstance(data, Mapping):
-        if is_chatgpt(data):
-            return read_chatgpt(data, now)
-        if is_openwebui(data):
-            return read_openwebui(data, now)
-        if "format" not in data and isinstance(messages := data.get("messages"), list):
-            return _from_messages(messages, now)
-    return read_chat(data, now)
-
-
-def _from_messages(messages: list[object], now: float) -> ImportedChat:
-    tree = ImportedTree(now)
-    add_list(tree, messages)
-    return tree.finish()
 
 
 def _names(head: ChatHead) -> dict[str, str]:
@@ -111,6 +39,11 @@ def _with_names(message: Message) -> str:
     return "\n\n".join([*names, message.text.strip()])
 
 
+def _shown_pictures(message: Message, pictures: Mapping[str, str]) -> str:
+    images = [part for part in file_parts(message.parts) if part.meta.get("hash") in pictures]
+    return "".join(f'<img src="{escape(pictures[part.meta["hash"]])}" alt="{escape(part.text)}">\n' for part in images)
+
+
 def write_markdown(head: ChatHead, messages: Sequence[Message]) -> str:
     """Return the shown messages as Markdown, each under a heading with its speaker."""
     names = _names(head)
@@ -118,12 +51,13 @@ def write_markdown(head: ChatHead, messages: Sequence[Message]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_html(head: ChatHead, messages: Sequence[Message]) -> str:
-    """Return the shown messages as one HTML file that needs no other."""
+def write_html(head: ChatHead, messages: Sequence[Message], pictures: Mapping[str, str] | None = None) -> str:
+    """Return the shown messages as one HTML file that needs no other. `pictures`: hash -> address with the content."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     names = _names(head)
     articles = "\n".join(
-        f"<article><h2>{escape(names[message.role])}</h2>\n{markdown.render(_with_names(message))}</article>"
+        f"<article><h2>{escape(names[message.role])}</h2>\n{_shown_pictures(message, pictures or {})}"
+        f"{markdown.render(_with_names(message))}</article>"
         for message in messages
     )
     day = datetime.fromtimestamp(head.updated, timezone.utc).date().isoformat()
@@ -144,8 +78,8 @@ def write_textgen(head: ChatHead, messages: Sequence[Message]) -> str:
         elif message.role == "assistant" and pairs and not pairs[-1][1]:
             pairs[-1][1] = message.raw
         elif message.role == "assistant":
-            pairs.append(["" if pairs else "<|BEGIN-VISIBLE-CHAT|>", message.raw])
-    visible = [["" if user == "<|BEGIN-VISIBLE-CHAT|>" else escape(user), reply] for user, reply in pairs]
+            pairs.append(["" if pairs else GREETING_MARK, message.raw])
+    visible = [["" if user == GREETING_MARK else escape(user), reply] for user, reply in pairs]
     return json.dumps({"internal": pairs, "visible": visible}, ensure_ascii=False, indent=1) + "\n"
 
 

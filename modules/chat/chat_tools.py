@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from modules.chat.database import StorageError
 from modules.chat.fetch_page import FETCH_PAGE
 from modules.chat.read_attachment import AttachmentTool
 from modules.chat.service import ChatService
@@ -42,4 +43,22 @@ def chat_tools(choices: YamlStore, owner: ToolsOwner) -> Toolbox:
         found: list[ToolSource] = [*own, ExtensionTools(owner.extensions)]
         return [*found, owner.mcp] if owner.may_manage else found
 
-    return Toolbox(ToolChoices(choices), sources)
+    return Toolbox(ToolChoices(choices, _StoredTools(owner)), sources)
+
+
+class _StoredTools:
+    """The tools of each chat, in its settings."""
+
+    def __init__(self, owner: ToolsOwner) -> None:
+        self._owner = owner
+
+    def get(self, chat_id: str) -> object:
+        """Return the stored keys, None if the chat has made no choice."""
+        try:
+            return self._owner.chats.settings.get(chat_id).get("tools")
+        except StorageError:  # The chat is gone. The page says so elsewhere.
+            return None
+
+    def set(self, chat_id: str, keys: list[str]) -> None:
+        """Store the keys."""
+        self._owner.chats.settings.change(chat_id, {"tools": keys})

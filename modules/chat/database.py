@@ -1,4 +1,5 @@
-"""The SQLite file of the chats: opening, migration, transactions, damaged files and full disks."""
+"""The SQLite file of the chats, and the one in memory for temporary chats: opening, migration, transactions, damaged
+files and full disks."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ from modules.files.private_files import create_private
 
 _LOG = logging.getLogger(__name__)
 BUSY_SECONDS = 10.0
+# The ids of temporary chats and their messages begin with it.
+TEMPORARY = "temporary-"
 
 
 class StorageError(NotSaved):
@@ -29,14 +32,33 @@ class StorageError(NotSaved):
 class Database:
     """One connection and one lock: threads of this process take turns, and other processes are waited for.
 
-    `notice`: a sentence for the user if the file was damaged and moved aside, else "".
+    `notice`: a sentence for the user if the file was damaged and moved aside, else "". Temporary chats are in a second
+    database in memory, which `of` returns for their ids and those of their messages.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, in_memory: bool = False) -> None:
         self.path = path
         self.notice = ""
+        self._in_memory = in_memory
         self._lock = threading.RLock()
+        self._temporary: Database | None = None
         self.connection = self._open_or_replace()
+
+    def of(self, id: str) -> Database:
+        """Return the database that has, or will have, the chat or the message with this id."""
+        return self.temporary if id.startswith(TEMPORARY) else self
+
+    @property
+    def temporary(self) -> Database:
+        """The database of temporary chats. It is empty at each start."""
+        with self._lock:
+            if self._temporary is None:
+                self._temporary = Database(self.path, in_memory=True)
+            return self._temporary
+
+    def all(self) -> list[Database]:
+        """Return this database, and that of temporary chats if there have been any."""
+        return [self, self._temporary] if self._temporary else [self]
 
     def _open_or_replace(self) -> sqlite3.Connection:
         try:
@@ -63,8 +85,10 @@ class Database:
             raise _explain(error, self.path) from error
 
     def _open(self) -> sqlite3.Connection:
-        create_private(self.path)
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        if not self._in_memory:
+            create_private(self.path)
+        name = ":memory:" if self._in_memory else self.path
+        connection = sqlite3.connect(name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row
             connection.create_function("casefold", 1, str.casefold, deterministic=True)
@@ -76,6 +100,8 @@ class Database:
             # With WAL, FULL also survives a power cut. It costs one fsync per change, and changes are rare.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            # What was deleted for ever is overwritten.
+            connection.execute("PRAGMA secure_delete = ON")
         except BaseException:
             connection.close()
             raise
@@ -143,7 +169,17 @@ class Database:
     def close(self) -> None:
         """Close the connection. Safe to call twice."""
         with self._lock:
+            for database in self.all()[1:]:
+                database.close()
             self.connection.close()
+
+    def overwrite_deleted(self) -> None:
+        """Overwrite what was deleted, in the file and in its journal. Raises StorageError."""
+        with self._lock:
+            try:
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                raise _explain(error, self.path) from error
 
 
 def _rollback(connection: sqlite3.Connection) -> None:

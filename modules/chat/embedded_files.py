@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 MOST_EMBEDDED = 200_000_000
 
 
-def embed_files(store: AttachmentStore, messages: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+def embed_files(store: AttachmentStore, messages: Sequence[Mapping[str, object]]) -> dict[str, dict[str, str]]:
     """Return {hash: {"name", "data" (base64)}} of the files that these messages name. `messages`: as of ChatStore.tree.
 
     A file that is missing, or for which there is no room, is left out: the message still has its name.
@@ -45,11 +45,11 @@ def unpack_files(store: AttachmentStore, chat: ImportedChat) -> None:
     """
     for hash, name in dict(_named(chat.messages)).items() if chat.files else ():
         entry = chat.files.get(hash)
-        text = entry.get("data") if isinstance(entry, Mapping) else None
-        if not isinstance(text, str):
+        data = entry.get("data") if isinstance(entry, Mapping) else None
+        if not isinstance(data, (str, bytes)):
             continue
         try:
-            stored = store.add(base64.b64decode(text, validate=True), name)
+            stored = store.add(base64.b64decode(data, validate=True) if isinstance(data, str) else data, name)
             if stored.hash != hash:
                 _LOG.warning("The file %s of an imported chat differs from what its message names.", name)
         except (PaddockError, binascii.Error, ValueError) as error:

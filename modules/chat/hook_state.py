@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from modules.chat.characters import CharacterError, Characters, fill_in
+from modules.chat.characters import CharacterError, Characters
 from modules.chat.layouts import stored_parts
 from modules.chat.messages import ChatOptions, Message, prompt_text
 from modules.chat.parts import file_parts
+from modules.chat.roleplay.card_macros import macro_values
+from modules.chat.roleplay.macros import Macros
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.model_state import ModelState
 
@@ -17,14 +20,16 @@ from modules.runtime.model_state import ModelState
 TEMPLATE_KEYS = ("instruction_template_str", "chat_template_str")
 # The value of `character_menu` in a chat without a character.
 NO_CHARACTER = "None"
+_NAMES = re.compile(r"\{\{user\}\}|<USER>|\{\{char\}\}|<BOT>")
 
 
 @dataclass(frozen=True)
 class Preamble:
     """What comes before the first message.
 
-    `context`: the character's; `own`: the user's system message; `name`, `greeting`: the character's; `menu`: the name
-    of its file.
+    `context`: the character's; `own`: the system prompt of its card, else the user's; `name`, `greeting`: the
+    character's; `menu`: the name of its file. `before`, `after`: lorebook entries around the character; `persona`: who
+    the user is.
     """
 
     context: str = ""
@@ -32,27 +37,40 @@ class Preamble:
     name: str = ""
     greeting: str = ""
     menu: str = ""
+    before: str = ""
+    persona: str = ""
+    after: str = ""
 
     @property
     def system(self) -> str:
         """Return the system message."""
-        return "\n\n".join(part for part in (self.context.strip(), self.own.strip()) if part)
+        first = (self.own, self.context) if self.menu else (self.context, self.own)
+        parts = (first[0], self.before, self.persona, first[1], self.after)
+        return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
-def preamble_for(characters: Characters, name: str, options: ChatOptions) -> tuple[Preamble, tuple[str, ...]]:
-    """Return what comes before the first message of a chat with this character ("": none), and notes about it."""
+def preamble_for(
+    characters: Characters, name: str, options: ChatOptions, seed: str = ""
+) -> tuple[Preamble, tuple[str, ...]]:
+    """Return what comes before the first message of a chat with this character ("": none), and notes about it.
+
+    `seed`: what random values in the texts follow from, so that they stay the same in a chat.
+    """
     if not name:
-        return Preamble(own=fill_in(options.system, options.name1, options.name2)), ()
+        # Without a character only names are replaced: extensions have marks of their own.
+        names = {"{{user}}": options.name1, "<USER>": options.name1, "{{char}}": options.name2, "<BOT>": options.name2}
+        return Preamble(own=_NAMES.sub(lambda mark: names[mark[0]], options.system)), ()
     try:
         who = characters.load(name)
     except CharacterError as error:
         note = f"This reply was written without the character. {error.message}"
-        return Preamble(own=fill_in(options.system, options.name1, name)), (note,)
-    context, own = (fill_in(part, options.name1, who.name) for part in (who.context, options.system))
-    return Preamble(context, own, who.name, who.greeting, name), ()
+        return Preamble(own=Macros({"user": options.name1, "char": name}, seed).expand(options.system)), (note,)
+    macros = Macros(macro_values(who.card, who.spoken_name, options), seed)
+    own = macros.expand(who.card.system_prompt or options.system, original=options.system)
+    return Preamble(macros.expand(who.context), own, who.name, who.greeting, name), ()
 
 
-def preamble_from_state(state: Mapping[str, Any], before: Preamble) -> Preamble:
+def preamble_from_state(state: Mapping[str, object], before: Preamble) -> Preamble:
     """Return what comes before the first message in this state. `before`: what the state was made from.
 
     Without a character, `context` and `custom_system_message` start with the same text; the one that a hook changed
@@ -71,7 +89,7 @@ def preamble_from_state(state: Mapping[str, Any], before: Preamble) -> Preamble:
 
 def hook_state(
     chat_id: str,
-    history: dict[str, Any],
+    history: Mapping[str, object],
     params: SamplingParams,
     options: ChatOptions,
     opening: Preamble,
@@ -99,7 +117,7 @@ def hook_state(
     }
 
 
-def state_text(state: Mapping[str, Any], name: str, missing: str = "") -> str:
+def state_text(state: Mapping[str, object], name: str, missing: str = "") -> str:
     """Return the text of this key of a state: `missing` without the key, "" if it is not text."""
     value = state.get(name, missing)
     return value if isinstance(value, str) else ""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from modules.chat.attachments.image_facts import IMAGE_ENDINGS
+from modules.chat.import_formats.values import moment
 from modules.chat.layouts import stored_parts
-from modules.chat.parts import to_json
+from modules.chat.parts import AUDIO, DOCUMENT, IMAGE, Part, to_json
+from modules.families.audio_file import is_audio
 
 _ROLES = frozenset({"system", "user", "assistant"})
 
@@ -17,19 +20,26 @@ _ROLES = frozenset({"system", "user", "assistant"})
 class ImportedChat:
     """A chat from a file. `messages` have the shape of ChatStore.tree, parents before children.
 
-    `files`: those that the file contains, as of embed_files.
+    `files`: those that the file contains, as of embed_files, or with their bytes as "data". `settings`: of the chat;
+    `folder`: the name of its folder, or ""; `created`: seconds since the epoch, 0 where that is not known.
     """
 
     title: str
     character: str
     messages: list[dict[str, Any]]
     files: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""
+    tags: tuple[str, ...] = ()
+    pinned: bool = False
+    archived: bool = False
+    created: float = 0.0
 
 
 class ImportedTree:
     """Collects messages by id. `now`: seconds since the epoch, for messages without a time.
 
-    A message without text is left out, and its children move up to its parent. A message whose parent is missing, or
+    A message without content is left out, and its children move up to its parent. A message whose parent is missing, or
     is below itself, becomes a first message, so nothing is lost.
     """
 
@@ -37,30 +47,52 @@ class ImportedTree:
         self._now = now
         self._parents: dict[str, str | None] = {}
         self._messages: dict[str, dict[str, Any]] = {}
+        self._files: dict[str, dict[str, object]] = {}
         self._shown: str | None = None
 
-    def add(self, id: str, parent: object, role: str, text: object, created: object = None) -> bool:
-        """Add a message. Return False if it was left out for lack of a text."""
+    def add(
+        self,
+        id: str,
+        parent: object,
+        role: str,
+        content: str | Sequence[Part],
+        created: object = None,
+        meta: Mapping[str, object] | None = None,
+    ) -> bool:
+        """Add a message. Return False if it was left out for lack of content. `created`: see values.moment."""
         if id in self._parents:
             return False
-        self._parents[id] = parent if isinstance(parent, str) else None
-        if role not in _ROLES or not isinstance(text, str) or not text.strip():
+        self._parents[id] = str(parent) if isinstance(parent, (str, int)) else None
+        parts = stored_parts(role, content) if isinstance(content, str) else content
+        if role not in _ROLES or not any(part.text.strip() for part in parts):
             return False
-        moment = self._now
-        if isinstance(created, (int, float)) and math.isfinite(created):
-            moment = float(created)
-        self._messages[id] = {"role": role, "parts": to_json(stored_parts(role, text)), "created": moment}
+        known = moment(created)
+        self._messages[id] = {
+            "role": role,
+            "parts": to_json(parts),
+            "created": self._now if known is None else known,
+            "meta": dict(meta or {}),
+        }
         return True
+
+    def file(self, data: bytes, name: str, mime: str = "") -> Part:
+        """Keep the content of a file, and return the part of a message that names it. `mime`: of an image."""
+        digest = hashlib.sha256(data).hexdigest()
+        self._files[digest] = {"name": name, "data": data}
+        kind = IMAGE if mime in IMAGE_ENDINGS else AUDIO if is_audio(data) else DOCUMENT
+        return Part(kind, name, {"hash": digest, "size": len(data), **({"mime": mime} if mime else {})})
 
     def show(self, id: object) -> None:
         """Show the path that ends with this message."""
-        self._shown = id if isinstance(id, str) else None
+        self._shown = str(id) if isinstance(id, (str, int)) else None
 
-    def finish(self, title: object = "", character: str = "") -> ImportedChat:
+    def finish(
+        self, title: object = "", character: str = "", settings: Mapping[str, object] | None = None
+    ) -> ImportedChat:
         """Return the chat. `title`: ignored if it is no text."""
         shown = self._above(self._shown)
         found: list[dict[str, Any]] = []
-        # Each message that was reached -> the nearest one with a text, itself or above it.
+        # Each message that was reached -> the nearest one with content, itself or above it.
         nearest: dict[str, str | None] = {}
         for id in self._messages:
             line: list[str] = []
@@ -72,11 +104,19 @@ class ImportedTree:
             parent = nearest.get(above) if above is not None else None
             for name in reversed(line):
                 if name in self._messages:
-                    values = {"meta": {}, "deleted": False, "active": name in shown}
-                    found.append({"id": name, "parent": parent, **self._messages[name], **values})
+                    found.append(
+                        {
+                            "id": name,
+                            "parent": parent,
+                            **self._messages[name],
+                            "deleted": False,
+                            "active": name in shown,
+                        }
+                    )
                     parent = name
                 nearest[name] = parent
-        return ImportedChat(title.strip()[:200] if isinstance(title, str) else "", character, found)
+        name = " ".join(title.split())[:200] if isinstance(title, str) else ""
+        return ImportedChat(name, character, found, self._files, settings=settings or {})
 
     def _above(self, id: str | None) -> set[str]:
         """Return this message and those above it."""

@@ -80,8 +80,37 @@ def _split_into_parts(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _add_order(connection: sqlite3.Connection) -> None:
+    """Add settings, folders, pins, archive and tags of chats."""
+    connection.execute(
+        """CREATE TABLE folders (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            settings TEXT NOT NULL DEFAULT '{}',
+            created REAL NOT NULL
+        )"""
+    )
+    connection.execute(
+        """CREATE TABLE tags (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            chat TEXT NOT NULL REFERENCES chats (id),
+            tag TEXT NOT NULL,
+            UNIQUE (chat, tag)
+        )"""
+    )
+    # pinned, archived: the moment when it was done, or NULL.
+    for column in (
+        "settings TEXT NOT NULL DEFAULT '{}'",
+        "pinned REAL",
+        "archived REAL",
+        "folder TEXT REFERENCES folders (id)",
+    ):
+        connection.execute(f"ALTER TABLE chats ADD COLUMN {column}")
+
+
 # LAYOUTS[n] turns layout n into layout n+1. PRAGMA user_version holds a file's layout.
-LAYOUTS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_layout, _split_into_parts)
+LAYOUTS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_layout, _split_into_parts, _add_order)
 
 
 def back_up(connection: sqlite3.Connection, path: Path, layout: int) -> Path:

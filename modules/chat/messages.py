@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from modules.chat.parts import Part, raw_text, visible_text
+from modules.chat.roleplay.card_fields import DepthPrompt
+from modules.chat.roleplay.group_settings import Group
 from modules.protocol.errors import PaddockError
 
 if TYPE_CHECKING:
@@ -24,12 +26,22 @@ class NotSaved(PaddockError):
 
 @dataclass(frozen=True)
 class ChatHead:
-    """An entry of the list of chats. `updated`: seconds since the epoch; `character`: its name, or ""."""
+    """An entry of the list of chats.
+
+    `updated`, `created`: seconds since the epoch; `character`: its name, or ""; `folder`: the id of its folder, or "".
+    `temporary`: it is in memory only.
+    """
 
     id: str
     title: str
     updated: float
     character: str = ""
+    created: float = 0.0
+    pinned: bool = False
+    archived: bool = False
+    folder: str = ""
+    tags: tuple[str, ...] = ()
+    temporary: bool = False
 
     @property
     def own_title(self) -> str:
@@ -47,9 +59,13 @@ class Message:
 
     `version` counts from 1 among the `versions` that share a parent. `meta` of a reply: model, loader, reason,
     prompt_tokens, cached_tokens, cut_tokens, generated_tokens, prefill_seconds, decode_seconds, context, seed, stopped;
-    left_out (messages that did not fit), notes (sentences), error (a sentence), detail, code, lower (settings to
-    lower), cut_off (Paddock was killed while it was written), unsaved (a sentence: the text is in memory only).
+    left_out, cut_moved (as in prompt.cut_facts), notes (sentences), error (a sentence), detail, code,
+    lower (settings to lower), cut_off (Paddock was killed while it was written), unsaved (a sentence: the text is in
+    memory only), passages (of the knowledge, that the model read: a list of {"number", "knowledge", "document",
+    "name", "start", "stop", "page", "line", "text"}).
     Of a user's message: raw (the hooks for sent messages have not run on it, because it was edited or a hook failed).
+    Of a reply: speaker (the character's file name), lore (entries of lorebooks in its prompt: {"id", "book", "entry",
+    "why"}). Of a system message: narrator (a person wrote what happens). Of a character's first message: greeting.
     Of any message: internal (its text in prompts, if extensions made it differ from the shown text); receipt (what each
     extension changed: a list of {"extension", "hook", "before", "after"}).
     """
@@ -107,18 +123,26 @@ class ChatOptions:
     """How a prompt is made from a chat.
 
     `template`: a chat template to use instead of the model's. `system`: the system message, after a character's
-    context. `overflow`: for a history that exceeds the context, cut its oldest turns or refuse the reply. `name1`,
-    `name2`: the user's and the model's names, for {{user}} and {{char}}. `character`: instead of the chat's own.
+    context. `overflow`: for a history that exceeds the context, cut its oldest turns, also let the model summarize
+    them, or refuse the reply. `name1`, `name2`: the user's and the model's names, for {{user}} and {{char}}.
+    `character`: instead of the chat's own.
     `thinking`: whether the model reasons, None as its template decides; `effort`: how much, such as "low", or "";
-    `thinking_budget`: tokens of reasoning after which it has to answer, 0 for no limit.
+    `thinking_budget`: tokens of reasoning after which it has to answer, 0 for no limit. `knowledge`: names of the
+    knowledge whose passages go before the question. `persona`: who the user is, for the model;
+    `note`: the author's note; `lorebooks`: those of the chat; `group`: the characters of a group chat.
     """
 
     template: str = ""
     system: str = ""
-    overflow: Literal["cut", "refuse"] = "cut"
+    overflow: Literal["cut", "summarize", "refuse"] = "cut"
     name1: str = "You"
     name2: str = "AI"
     character: str = ""
     thinking: bool | None = None
     effort: str = ""
     thinking_budget: int = 0
+    knowledge: tuple[str, ...] = ()
+    persona: str = ""
+    note: DepthPrompt = DepthPrompt()
+    lorebooks: tuple[str, ...] = ()
+    group: Group | None = None

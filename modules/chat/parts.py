@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,15 +11,18 @@ from typing import Any
 from modules.chat.attachments.attachment_name import attachment_name
 from modules.families.reasoning import find_markers
 
-TEXT, REASONING, IMAGE, DOCUMENT = "text", "reasoning", "image", "document"
+TEXT, REASONING, IMAGE, AUDIO, DOCUMENT = "text", "reasoning", "image", "audio", "document"
 TOOL_CALL, TOOL_RESULT = "tool_call", "tool_result"
-KINDS = (TEXT, REASONING, IMAGE, DOCUMENT, TOOL_CALL, TOOL_RESULT)
-# Parts that are files: their content is in the AttachmentStore.
-FILES = (IMAGE, DOCUMENT)
+KINDS = (TEXT, REASONING, IMAGE, AUDIO, DOCUMENT, TOOL_CALL, TOOL_RESULT)
+# Parts that models get as files, and all that are files: their content is in the AttachmentStore.
+MEDIA = (IMAGE, AUDIO)
+FILES = (*MEDIA, DOCUMENT)
 _HASH = re.compile(r"[0-9a-f]{64}")
 # Names of meta that are texts, and that are numbers.
 _TEXTS = ("before", "after", "hash", "mime", "id", "name", "state")
 _NUMBERS = ("seconds", "tokens", "size", "estimated")
+# Larger numbers are no counts and no durations.
+_MOST = 1e12
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Part:
 
     `meta` of reasoning: before, after (the markers around it with the white space beside them, "" where one is
     missing); seconds and tokens that it took, where they were measured. Of a file: hash, mime, size (bytes), and of a
-    document tokens, with estimated where no model had counted them. Of a tool call, whose text is the arguments as a
-    JSON object: id, name. Of a result: the id and name of its call, state (see chat/tool_calls.py), seconds.
+    document tokens, with estimated where no model had counted them; of a sound its seconds. Of a tool call, whose
+    text is the arguments as a JSON object: id, name. Of a result: the id and name of its call, state (see
+    chat/tool_calls.py), seconds.
     """
 
     kind: str
@@ -127,7 +130,7 @@ def _ended(part: Part) -> Part:
     return replace(part, meta={**part.meta, "after": f"\n{pair.end}{pair.answer}\n\n"}) if pair else part
 
 
-def to_json(parts: Iterable[Part]) -> list[dict[str, Any]]:
+def to_json(parts: Iterable[Part]) -> list[dict[str, object]]:
     """Return parts as values for JSON."""
     return [
         {"kind": part.kind, "text": part.text, **({"meta": dict(part.meta)} if part.meta else {})} for part in parts
@@ -167,7 +170,7 @@ def _known(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known of a part's meta, where it has the right type."""
     texts = {name: meta[name] for name in _TEXTS if isinstance(meta.get(name), str)}
     numbers = {name: meta[name] for name in _NUMBERS if isinstance(meta.get(name), (int, float))}
-    return {**texts, **{name: value for name, value in numbers.items() if math.isfinite(value)}}
+    return {**texts, **{name: value for name, value in numbers.items() if abs(value) < _MOST}}
 
 
 def rows_of(parts: Iterable[Part]) -> list[tuple[int, str, str, str]]:

@@ -5,17 +5,20 @@ The worker fits a chat to the context. The host does so only where an extension 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
+from modules.chat.forced_calls import forced_calls
 from modules.chat.layouts import stored_parts
 from modules.chat.messages import ChatOptions, Message
-from modules.chat.parts import IMAGE, raw_text, reasoning_text, visible_text
+from modules.chat.parts import MEDIA, raw_text, reasoning_text, visible_text
 from modules.chat.tool_formats import takes_tools
 from modules.chat.tool_prompt import RESULT_START, prepare_messages
 from modules.chat.tool_turns import round_turns, split_rounds
-from modules.families.chat_fitting import fit_chat
+from modules.families.chat_fitting import CountTokens, fit_chat
+from modules.families.reasoning import EFFORT, THINKING_SWITCHES
 from modules.families.turn_order import Render, RenderedTurns, render_turns
 from modules.plugins.tools.tool import Tool
 from modules.protocol.commands import Generate
@@ -28,7 +31,7 @@ from modules.runtime.loaded_model import LoadedModel
 class FittedPrompt:
     """A prompt that fits the context.
 
-    `left_out`: how many of the oldest messages are not in it. `notes`: sentences about how it was made. `opening`: the
+    `left_out`: how many of the oldest turns are not in it. `notes`: sentences about how it was made. `opening`: the
     reasoning that the prompt begins for the reply. `turns`: the messages that are in it.
     """
 
@@ -36,14 +39,15 @@ class FittedPrompt:
     left_out: int = 0
     notes: tuple[str, ...] = ()
     opening: str = ""
-    turns: tuple[dict[str, Any], ...] = ()
+    turns: tuple[Mapping[str, object], ...] = ()
 
 
-def fit(render: Render, chat: Generate, context: int) -> FittedPrompt:
+def fit(render: Render, chat: Generate, context: int, count: CountTokens) -> FittedPrompt:
     """Render the chat so that it and the reply fit `context` tokens (0: unknown, so all messages go in).
 
-    Room for the reply is the longest reply, at most half of the context; `fit_chat` has the rules. Raises PromptError
-    where `chat.overflow` is "refuse" and the chat is too long, or where the template fails.
+    Room for the reply is the longest reply, at most half of the context; `fit_chat` has the rules. `count` returns the
+    tokens of a text. Raises PromptError where `chat.overflow` is "refuse" and the chat is too long, or where the
+    template fails.
     """
     rendered, left_out = fit_chat(
         render,
@@ -52,7 +56,7 @@ def fit(render: Render, chat: Generate, context: int) -> FittedPrompt:
         max_new_tokens=chat.params.max_new_tokens,
         refuse=chat.overflow == "refuse",
         keep_first=chat.keep_first,
-        left_out=chat.left_out,
+        count=count,
     )
     result = rendered.result
     return FittedPrompt(result.prompt, left_out, rendered.notes, result.opening, tuple(rendered.turns))
@@ -68,18 +72,22 @@ def chat_request(
     variables: dict[str, object] | None = None,
     tools: Sequence[Tool] = (),
     template: str = "",
+    must_call: bool = False,
 ) -> Generate:
     """Return the command that lets the worker render the chat, fit it to the context and answer it. Its id is "".
 
-    `tools`: those that the model may call; `template`: the model's chat template, which decides how it reads them.
+    `tools`: those that the model may call, or must if `must_call`; `template`: the chat template of the model, which
+    decides how it reads them.
     """
     used = options.template or template
-    first = [{"role": "system", "content": system}] if system.strip() else []
+    first: list[dict[str, object]] = [{"role": "system", "content": system}] if system.strip() else []
     turns = [turn for message in path for turn in message_turns(message)]
     if continue_last:
         turns[-1] = {"role": path[-1].role, "content": continued_text(path[-1])}
     messages, offered = prepare_messages([*first, *turns], [tool.declaration() for tool in tools], used)
-    if tools and not takes_tools(used):
+    if tools and must_call and not (params.json_schema or params.grammar_string):
+        params = replace(params, json_schema=forced_calls(tools)[0])
+    elif tools and not takes_tools(used):
         # A model that writes the result itself is stopped there.
         params = replace(params, stop=[*params.stop, RESULT_START])
     return Generate(
@@ -89,17 +97,31 @@ def chat_request(
         template=options.template,
         continue_last=continue_last,
         variables={**(variables or {}), **offered},
-        overflow=options.overflow,
+        overflow="refuse" if options.overflow == "refuse" else "cut",
         keep_first=len(messages) - len(turns),
-        left_out=_last_cut(path),
         thinking_budget=options.thinking_budget,
     )
+
+
+def sampling_of(params: SamplingParams, options: ChatOptions) -> SamplingParams:
+    """Return the parameters of a chat's reply, which may not cut a chat that is to be refused."""
+    return replace(params, truncate=params.truncate and options.overflow != "refuse")
+
+
+def template_variables(options: ChatOptions) -> dict[str, object]:
+    """Return the variables for the chat template."""
+    names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
+    if options.thinking is not None:
+        names |= dict.fromkeys(THINKING_SWITCHES, options.thinking)
+    if options.effort:
+        names[EFFORT] = options.effort
+    return names
 
 
 def render_chat(model: LoadedModel, chat: Generate) -> RenderedTurns:
     """Render the messages of `chat` in the worker, without fitting them. Raises PromptError."""
 
-    def render(turns: list[dict[str, object]]) -> ChatPromptResult:
+    def render(turns: Sequence[Mapping[str, object]]) -> ChatPromptResult:
         return model.chat_prompt(turns, chat.template, chat.continue_last, chat.variables)
 
     return render_turns(render, chat.messages)
@@ -115,7 +137,7 @@ def prompt_facts(prompted: Prompted | None) -> FittedPrompt:
 def message_turns(message: Message) -> list[dict[str, Any]]:
     """Return a message for a chat template: several turns if tools were called in it.
 
-    Its images are in it. Templates that read earlier reasoning take it apart from the content.
+    Its images and sounds are in it. Templates that read earlier reasoning take it apart from the content.
     """
     *rounds, last = split_rounds(message.parts)
     turns = [turn for one in rounds for turn in round_turns(one)]
@@ -123,11 +145,11 @@ def message_turns(message: Message) -> list[dict[str, Any]]:
     parts = last if internal is None else stored_parts(message.role, str(internal))
     if rounds and not parts:
         return turns
-    images = [{"type": "image", "path": part.meta["path"]} for part in parts if part.kind == IMAGE]
+    media = [{"type": part.kind, "path": part.meta["path"]} for part in parts if part.kind in MEDIA]
     text = visible_text(parts)
-    turn: dict[str, Any] = {
+    turn: dict[str, object] = {
         "role": message.role,
-        "content": [*images, {"type": "text", "text": text}] if images else text,
+        "content": [*media, {"type": "text", "text": text}] if media else text,
     }
     reasoning = reasoning_text(parts)
     return [*turns, {**turn, "reasoning_content": reasoning} if reasoning else turn]
@@ -138,6 +160,24 @@ def continued_text(message: Message) -> str:
     return str(message.meta.get("internal", raw_text(split_rounds(message.parts)[-1])))
 
 
-def _last_cut(path: Sequence[Message]) -> int:
-    """Return how many messages the latest reply of the path left out."""
-    return next((message.meta.get("left_out", 0) for message in reversed(path) if message.role == "assistant"), 0)
+def cut_facts(path: Sequence[Message], left_out: int, covered: int = 0) -> dict[str, Any]:
+    """Return the meta of a reply whose prompt left out the first messages of the path; {} if it left out none.
+
+    `covered`: messages that a summary stands for; `left_out`: turns after them. The meta: "left_out": how many messages
+    of the path; "cut_moved": False if an earlier reply of the path left out as many.
+    """
+    if not left_out and not covered:
+        return {}
+    ends = accumulate(len(message_turns(message)) for message in path[covered:])
+    place = min(covered + sum(end <= left_out for end in ends), len(path) - 1)
+    before = next((message.meta["left_out"] for message in reversed(path) if message.meta.get("left_out")), 0)
+    return {"left_out": place, "cut_moved": before != place}
+
+
+def note_prompt(
+    meta: dict[str, Any], fitted: FittedPrompt, path: Sequence[Message], notes: Sequence[str], covered: int = 0
+) -> None:
+    """Add to a reply's meta what its prompt left out, and notes about it."""
+    meta |= cut_facts(path, fitted.left_out, covered)
+    if notes or fitted.notes:
+        meta["notes"] = [*notes, *fitted.notes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modules.chat.parts import DOCUMENT
 from modules.plugins.tools.tool import Tool, ToolError
@@ -54,7 +54,7 @@ class AttachmentTool:
             _PARAMETERS,
         )
 
-    def _read(self, chat_id: str, arguments: Mapping[str, Any], stopped: threading.Event) -> str:
+    def _read(self, chat_id: str, arguments: Mapping[str, object], stopped: threading.Event) -> str:
         name, start = arguments.get("name") or "", arguments.get("start") or 0
         if not isinstance(name, str) or isinstance(start, bool) or not isinstance(start, int) or start < 0:
             raise ToolError("'name' must be a text, and 'start' a whole number from 0.")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.request import pathname2url
@@ -15,6 +16,8 @@ from modules.chat.parts import rows_of
 
 _LOST = "Recovered chat"
 
+_Row = dict[str, Any]
+
 
 def recover_chats(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
     """Copy readable chats and messages from `damaged`, which is only read, into `fresh`, which is empty.
@@ -22,7 +25,8 @@ def recover_chats(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
     A message whose parent is lost becomes a first message of its chat; messages whose chat is lost get a new chat.
     Return the numbers of chats and messages that were copied. Raises sqlite3.Error only for `fresh`.
     """
-    chats, messages, parts = _read(damaged)
+    found = _read(damaged)
+    chats, messages, parts = found.chats, found.messages, found.parts
     fresh.execute("BEGIN IMMEDIATE")
     try:
         names = {row["id"] for row in chats}
@@ -30,7 +34,10 @@ def recover_chats(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
             first = next(row for row in messages if row["chat"] == chat_id)
             moment = first["created"]
             chats.append({"id": chat_id, "title": _LOST, "character": "", "created": moment, "updated": moment})
-        saved_chats = [row for row in chats if _insert(fresh, "chats", {**row, "active": None})]
+        folders = {row["id"] for row in found.folders if _insert(fresh, "folders", _with_json(row, "settings"))}
+        saved_chats = [row for row in chats if _insert(fresh, "chats", _chat_values(row, folders))]
+        for row in found.tags:
+            _insert(fresh, "tags", row)
         place: dict[str, str] = {}
         for row in messages:
             parent = row["parent"] if place.get(row["parent"]) == row["chat"] else None
@@ -51,21 +58,44 @@ def recover_chats(damaged: Path, fresh: sqlite3.Connection) -> tuple[int, int]:
     return len(saved_chats), len(place)
 
 
-def _read(damaged: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
-    """Return the readable chats, messages, and parts by message, oldest first."""
+@dataclass(frozen=True)
+class _Found:
+    """The readable rows, oldest first. `parts`: by message."""
+
+    chats: list[_Row] = field(default_factory=list)
+    messages: list[_Row] = field(default_factory=list)
+    parts: dict[str, list[_Row]] = field(default_factory=dict)
+    folders: list[_Row] = field(default_factory=list)
+    tags: list[_Row] = field(default_factory=list)
+
+
+def _read(damaged: Path) -> _Found:
     try:
         source = sqlite3.connect(f"file:{pathname2url(str(damaged))}?mode=ro", uri=True)
     except sqlite3.Error:
-        return [], [], {}
+        return _Found()
     source.row_factory = sqlite3.Row
     source.text_factory = lambda raw: raw.decode("utf-8", "replace")
     try:
         parts: dict[str, list[dict[str, Any]]] = {}
         for row in _rows(source, "parts"):
             parts.setdefault(row["message"], []).append(row)
-        return _rows(source, "chats"), _rows(source, "messages"), parts
+        tables = ("chats", "messages", "folders", "tags")
+        return _Found(parts=parts, **{table: _rows(source, table) for table in tables})
     finally:
         source.close()
+
+
+def _chat_values(row: _Row, folders: set[str]) -> _Row:
+    """Return the row of a chat without what is restored later, or what it names and is lost."""
+    if "folder" in row and row["folder"] not in folders:
+        row = {**row, "folder": None}
+    return {**_with_json(row, "settings"), "active": None}
+
+
+def _with_json(row: _Row, column: str) -> _Row:
+    """Return the row with an empty object in a column whose JSON is damaged. Early layouts lack the column."""
+    return {**row, column: _json(row[column])} if column in row else row
 
 
 def _parts(message_id: str, role: str, text: str) -> list[dict[str, Any]]:

@@ -8,16 +8,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from modules.chat.attached_files import AttachedFiles
 from modules.chat.characters import Characters
+from modules.chat.chat_settings import ChatSettings
 from modules.chat.database import StorageError
+from modules.chat.knowledge.knowledge import Knowledge
 from modules.chat.messages import ChatOptions, LiveReply, Message, NotSaved
 from modules.chat.reply import Reply
-from modules.chat.reply_request import ReplyRequest
+from modules.chat.reply_request import ReplyRequest, StartedReply
 from modules.chat.reply_saver import ReplySaver
+from modules.chat.roleplay.lorebooks import Lorebooks
 from modules.chat.start_reply import ReplyStarter
 from modules.chat.store import ChatStore
+from modules.chat.summaries import ChatSummaries
+from modules.chat.summarizer import Summarizer
 from modules.chat.tool_loop import ToolLoop
 from modules.chat.turn_hooks import TurnHooks
 from modules.plugins.failures import MessageFailed
@@ -33,10 +39,25 @@ _STOP_SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
 
 
+def _make_starter(
+    store: ChatStore,
+    characters: Characters,
+    extensions: ExtensionManager | None,
+    files: AttachedFiles,
+    summaries: ChatSummaries,
+    knowledge: Knowledge | None,
+    lorebooks: Lorebooks | None,
+    model: LoadedModel,
+) -> ReplyStarter:
+    """Return what starts replies on another model than the page's."""
+    return ReplyStarter(store, model, characters, extensions, files.of(model), summaries, knowledge, lorebooks)
+
+
 class Replies:
     """Starts, follows and ends replies. Thread-safe.
 
     `notify(chat_id)` is called when one starts or ends; `flush_seconds`: how often arriving text is stored.
+    `model_of(chat_id)` returns the model that answers a chat, which is `model` unless the chat names another one.
     """
 
     def __init__(
@@ -49,15 +70,25 @@ class Replies:
         extensions: ExtensionManager | None,
         files: AttachedFiles,
         toolbox: Toolbox | None = None,
+        model_of: Callable[[str], LoadedModel] | None = None,
+        knowledge: Knowledge | None = None,
+        lorebooks: Lorebooks | None = None,
     ) -> None:
         self._store = store
         self._notify = notify
-        self._starter = ReplyStarter(store, model, characters, extensions, files)
+        summaries = ChatSummaries(ChatSettings(store.database), notify)
+        self._starter = ReplyStarter(store, model, characters, extensions, files, summaries, knowledge, lorebooks)
+        self._model = model
+        self._model_of = model_of or (lambda chat_id: model)
+        self.summarizer = Summarizer(self._model_of, summaries)
+        self._starter_with = partial(
+            _make_starter, store, characters, extensions, files, summaries, knowledge, lorebooks
+        )
         self._lock = threading.Lock()
         self._claims: dict[str, Reply] = {}
         self._unsaved: dict[str, Reply] = {}
         self._saver = ReplySaver(self._save, flush_seconds, retry=5 * flush_seconds)
-        self._loop = ToolLoop(self._starter.start, toolbox, self._changed)
+        self._loop = ToolLoop(self._start, toolbox, self._changed)
 
     @contextlib.contextmanager
     def claim(self, chat_id: str) -> Iterator[Reply]:
@@ -84,6 +115,13 @@ class Replies:
             if reply.generation is None:
                 self._release(reply)
 
+    def _starter_of(self, chat_id: str) -> ReplyStarter:
+        model = self._model_of(chat_id)
+        return self._starter if model is self._model else self._starter_with(model)
+
+    def _start(self, chat_id: str, request: ReplyRequest) -> StartedReply:
+        return self._starter_of(chat_id).start(chat_id, request)
+
     def _release(self, reply: Reply) -> None:
         with self._lock:
             if self._claims.get(reply.chat_id) is reply:
@@ -96,7 +134,9 @@ class Replies:
         Raises PaddockError, and then no reply was added.
         """
         request, problems = self._loop.with_tools(reply, request)
-        started = self._starter.start(reply.chat_id, request)
+        if request.options.overflow == "summarize":
+            reply.on_over = lambda: self._summarize(reply, request)
+        started = self._start(reply.chat_id, request)
         if problems:
             started.meta["notes"] = [*started.meta.get("notes", ()), *problems]
         generation = started.generation
@@ -120,6 +160,10 @@ class Replies:
         self._notify(reply.chat_id)
         return message_id
 
+    def draft(self, chat_id: str, request: ReplyRequest) -> StartedReply:
+        """Start a reply that is not added to the chat. Raises PaddockError."""
+        return self._start(chat_id, request)
+
     @property
     def has_hooks(self) -> bool:
         """Return True if extensions take part in replies now."""
@@ -129,7 +173,7 @@ class Replies:
         self, chat_id: str, path: Sequence[Message], params: SamplingParams, options: ChatOptions
     ) -> TurnHooks | None:
         """Return the hooks of a turn that begins after `path`, or None without extensions. Raises MessageFailed."""
-        return self._starter.turn(chat_id, path, params, options)
+        return self._starter_of(chat_id).turn(chat_id, path, params, options)
 
     def run_hooks(
         self, chat_id: str, path: list[Message], text: str, params: SamplingParams, options: ChatOptions
@@ -149,6 +193,21 @@ class Replies:
             if reply is None or reply.generation is None:
                 return None
             return LiveReply(reply.message_id, reply.generation, lambda: reply.parts, reply.changes, reply.asked)
+
+    def answering(self) -> set[str]:
+        """Return the ids of the chats in which a reply is being written."""
+        with self._lock:
+            return {chat_id for chat_id, reply in self._claims.items() if reply.generation is not None}
+
+    def _summarize(self, reply: Reply, request: ReplyRequest) -> None:
+        """Let the model summarize what the next prompt of the chat will leave out."""
+
+        def left_out() -> list[Message]:
+            path = self._store.path(reply.chat_id)
+            ended = bool(path) and path[-1].id == reply.message_id
+            return self._starter_of(reply.chat_id).left_out_next(reply.chat_id, request, path) if ended else []
+
+        self.summarizer.request(reply.chat_id, left_out)
 
     def stop(self, chat_id: str) -> None:
         """Stop the reply that is being written, if there is one. Its text is kept."""
@@ -193,6 +252,7 @@ class Replies:
 
     def close(self) -> None:
         """Stop every reply and store what arrived. Safe to call twice."""
+        self.summarizer.close()
         with self._lock:
             replies = list(self._claims.values())
         for reply in replies:
@@ -224,6 +284,8 @@ class Replies:
                 self._unsaved.pop(reply.message_id, None)
         ended = last and not reply.over.is_set()
         if ended:
+            if done and not reply.problem and reply.on_over is not None:
+                reply.on_over()
             self._release(reply)
         if ended or reply.problem != earlier:
             self._notify(reply.chat_id)

@@ -23,9 +23,12 @@ _FINISHED_FIELDS = (
     "prefill_seconds",
     "decode_seconds",
     "seed",
+    "drafted_tokens",
+    "accepted_tokens",
+    "served_by",
 )
 # Of these, a reply with calls of tools has the sum over its rounds.
-_SUMMED = ("generated_tokens", "prefill_seconds", "decode_seconds")
+_SUMMED = ("generated_tokens", "prefill_seconds", "decode_seconds", "drafted_tokens", "accepted_tokens")
 
 
 @dataclass(eq=False)
@@ -40,6 +43,7 @@ class Reply:
     `over` is set when the reply has ended and was stored, or storing it failed.
     `on_end` is called when the generation has ended, before the reply counts as done. It runs tools and begins the next
     round, and then returns True; or it runs hooks of extensions, which set `final`, the parts to show of this round.
+    `on_over` is called when it has ended and was stored, just before `over` is set.
     `problem`: a sentence that says why its text is only in memory.
     """
 
@@ -50,6 +54,7 @@ class Reply:
     meta: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
     on_end: Callable[[Reply], bool] | None = None
+    on_over: Callable[[], None] | None = None
     ending: bool = False
     final: tuple[Part, ...] | None = None
     earlier: tuple[Part, ...] = ()

@@ -8,23 +8,30 @@ from typing import Any
 from modules.chat.parts import REASONING
 from modules.chat.parts_reader import reply_markers, split_reply
 from modules.chat.tool_call_parser import ToolCall, ToolCallParser
-from modules.chat.tool_formats import find_tool_format
+from modules.chat.tool_formats import call_format
 from modules.families.reasoning import ReasoningSplitter, ReplyPart
 
 
 class ReplyParts:
     """Takes the text of one reply and returns deltas: objects with `reasoning_content`, `content` or `tool_calls`.
 
-    `template`: the model's chat template. `schemas`: names and parameters of the tools; without any, nothing is a call.
+    `template`: the model's chat template; `calls_template`: the one that showed the tools, None for the same.
+    `schemas`: names and parameters of the tools; without any, nothing is a call.
     `several`: a reply may have more than one call. `strip`: leave out white space before the content.
     """
 
     def __init__(
-        self, template: str, schemas: Mapping[str, Mapping[str, Any]], several: bool = True, strip: bool = False
+        self,
+        template: str,
+        schemas: Mapping[str, Mapping[str, object]],
+        several: bool = True,
+        strip: bool = False,
+        calls_template: str | None = None,
     ) -> None:
         self._markers = reply_markers(template)
         self._splitter = ReasoningSplitter(self._markers)
-        self._tools = ToolCallParser(find_tool_format(template), schemas) if schemas else None
+        calls = template if calls_template is None else calls_template
+        self._tools = ToolCallParser(call_format(calls), schemas) if schemas else None
         self._several = several
         self._calls = 0
         self._space = ""
@@ -37,7 +44,7 @@ class ReplyParts:
         """True if the reply has tool calls."""
         return self._calls > 0
 
-    def feed(self, text: str) -> list[dict[str, Any]]:
+    def feed(self, text: str) -> list[dict[str, object]]:
         """Add text. Return the deltas that are certain now."""
         return self._deltas(self._splitter.feed(text))
 
@@ -71,8 +78,8 @@ class ReplyParts:
         after = first.meta["after"]
         return next(pair.start for pair in self._markers if after.startswith(pair.end)) + text
 
-    def _deltas(self, parts: Iterable[ReplyPart]) -> list[dict[str, Any]]:
-        deltas: list[dict[str, Any]] = []
+    def _deltas(self, parts: Iterable[ReplyPart]) -> list[dict[str, object]]:
+        deltas: list[dict[str, object]] = []
         for part in parts:
             if part.marker and not part.stray:
                 continue
@@ -82,7 +89,7 @@ class ReplyParts:
                 deltas += self._answer(self._tools.feed(part.text) if self._tools else [part.text])
         return deltas
 
-    def _reasoning(self, text: str) -> list[dict[str, Any]]:
+    def _reasoning(self, text: str) -> list[dict[str, object]]:
         """Return reasoning without the white space around it."""
         self._reasoned = True
         text = self._space + text
@@ -92,8 +99,8 @@ class ReplyParts:
         self._thought = self._thought or bool(shown)
         return [{"reasoning_content": shown}] if shown else []
 
-    def _answer(self, parts: Iterable[str | ToolCall]) -> list[dict[str, Any]]:
-        deltas: list[dict[str, Any]] = []
+    def _answer(self, parts: Iterable[str | ToolCall]) -> list[dict[str, object]]:
+        deltas: list[dict[str, object]] = []
         for part in parts:
             if isinstance(part, ToolCall):
                 deltas += self._call(part)
@@ -105,7 +112,7 @@ class ReplyParts:
                 deltas.append({"content": text})
         return deltas
 
-    def _call(self, call: ToolCall) -> list[dict[str, Any]]:
+    def _call(self, call: ToolCall) -> list[dict[str, object]]:
         """Return the deltas of a call: its name, then its arguments."""
         index = self._calls
         if index and not self._several:

@@ -23,9 +23,10 @@ class ReplyRequest:
     """What a reply answers, and how.
 
     `parent`: the message below which the reply goes; `path`: the messages of the prompt, root to leaf. `previous`: the
-    reply that is continued if it ends `path`, else the one that is written again. `turn`: the turn's hooks, where they
+    reply that is continued if it ends `path`, else the one that is written again. `impersonates`: the model writes the
+    user's next message, without the hooks of extensions. `turn`: the turn's hooks, where they
     have run on the user's message; `failed`: the error of such a hook, which the reply then shows. `tools`: those that
-    the model may call.
+    the model may call; `must_call`: it cannot begin with anything else.
     """
 
     parent: str | None
@@ -36,6 +37,8 @@ class ReplyRequest:
     turn: TurnHooks | None = None
     failed: MessageFailed | None = None
     tools: Sequence[Tool] = ()
+    must_call: bool = False
+    impersonates: bool = False
 
     @property
     def continues(self) -> bool:

@@ -86,7 +86,8 @@ class ReplySaver:
             return
         with self._changed:
             entry.due = 0 if done or not entry.begun else time.monotonic() + self._every
-            entry.begun = True
+            # A reply may begin with a mark alone, such as <think>. Its words come after it.
+            entry.begun = entry.begun or any(part.text for part in reply.parts)
             self._changed.notify()
 
     def _end(self, entry: _Entry) -> None:

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from modules.chat.attached_files import AttachedFiles
 from modules.chat.characters import Characters
+from modules.chat.hook_results import finish_with_hooks, note_hooks
 from modules.chat.hook_state import Preamble, preamble_for
+from modules.chat.knowledge.knowledge import Knowledge
+from modules.chat.knowledge_prompt import PromptDocuments
 from modules.chat.messages import ChatOptions, Message, prompt_text
-from modules.chat.parts import with_measures
+from modules.chat.parts import plain
 from modules.chat.parts_reader import PartsReader, reply_markers
-from modules.chat.prompt import FittedPrompt, chat_request, continued_text, fit, prompt_facts
-from modules.chat.reply import Reply
+from modules.chat.prompt import (
+    FittedPrompt,
+    chat_request,
+    continued_text,
+    cut_facts,
+    fit,
+    note_prompt,
+    prompt_facts,
+    sampling_of,
+    template_variables,
+)
 from modules.chat.reply_request import ReplyRequest, StartedReply
+from modules.chat.roleplay.lorebooks import Lorebooks
+from modules.chat.roleplay.named_reader import NamedReader
+from modules.chat.roleplay.scene import Scene
+from modules.chat.roleplay.scene_composer import SceneComposer, SceneRequest
 from modules.chat.store import ChatStore
+from modules.chat.summaries import ChatSummaries, with_summary
 from modules.chat.tool_call_parser import ToolCallParser
-from modules.chat.tool_formats import find_tool_format
+from modules.chat.tool_formats import call_format
 from modules.chat.tool_turns import split_rounds
 from modules.chat.turn_hooks import TurnHooks
-from modules.families.reasoning import EFFORT, THINKING_SWITCHES
+from modules.families.chat_fitting import CountTokens, remember_counts
 from modules.families.turn_order import Render
-from modules.generation.generation import Generation
 from modules.plugins import extension_generations
 from modules.plugins.failures import MessageFailed
 from modules.plugins.manager import ExtensionManager
@@ -43,12 +59,18 @@ class ReplyStarter:
         characters: Characters,
         extensions: ExtensionManager | None,
         files: AttachedFiles,
+        summaries: ChatSummaries,
+        knowledge: Knowledge | None = None,
+        lorebooks: Lorebooks | None = None,
     ) -> None:
         self._store = store
-        self._files = files
+        self._summaries = summaries
+        self._documents = PromptDocuments(files, knowledge)
         self._model = model
         self._characters = characters
         self._extensions = extensions
+        self._counter = lru_cache(2)(self._count_for)
+        self._scenes = SceneComposer(characters, lorebooks, files.tokens)
 
     @property
     def has_hooks(self) -> bool:
@@ -83,7 +105,7 @@ class ReplyStarter:
         try:
             if request.failed is not None:
                 raise request.failed
-            turn = request.turn or self._turn_of(chat_id, request)
+            turn = None if request.impersonates else request.turn or self._turn_of(chat_id, request)
             if turn is None:
                 return self._generate(chat_id, request, meta)
             return self._generate_with_hooks(chat_id, request, turn, context, meta)
@@ -99,34 +121,69 @@ class ReplyStarter:
         return self.turn(chat_id, path[:last], request.params, request.options, [*path[last:], *rewritten])
 
     def _generate(self, chat_id: str, request: ReplyRequest, meta: dict[str, Any]) -> StartedReply:
-        options = request.options
-        preamble, notes = self._preamble(chat_id, options)
-        tokens = request.params.max_new_tokens
-        path, used = self._files.prepare(preamble.system, request.path, int(meta["context"]), tokens)
-        chat = chat_request(
-            preamble.system,
-            path,
-            options,
-            _sampling(request.params, options),
-            continue_last=request.continues,
-            variables=_template_variables(options),
-            tools=request.tools,
-            template=self._own_template,
-        )
+        chat, covered, notes, scene = self._request(chat_id, request, meta)
+        meta |= scene.meta
         generation = self._model.generate_chat(chat)
         fitted = prompt_facts(generation.prompted)
-        _note_prompt(meta, fitted, (*notes, *used))
-        return StartedReply(generation, self._reader(request, fitted.opening), meta)
+        note_prompt(meta, fitted, request.path, notes, covered)
+        return StartedReply(generation, self._reader(request, fitted.opening, scene), meta)
 
-    def _reader(self, request: ReplyRequest, begun: str = "") -> PartsReader:
+    def _request(
+        self, chat_id: str, request: ReplyRequest, meta: dict[str, Any]
+    ) -> tuple[Generate, int, list[str], Scene]:
+        """Return (the command, messages that a summary stands for in it, notes, the scene). `meta` has the context."""
+        options = request.options
+        preamble, notes = self._preamble(chat_id, options)
+        scene = self._scene(chat_id, request, int(meta["context"]))
+        params = scene.stopping(request.params)
+        system, covered = self._with_summary(chat_id, scene.around(preamble).system, request.path)
+        path, used = self._documents.prepare(system, request.path[covered:], options, meta, params)
+        chat = chat_request(
+            system,
+            scene.place(path, request.continues),
+            options,
+            sampling_of(params, options),
+            continue_last=request.continues,
+            variables=template_variables(options),
+            tools=request.tools,
+            must_call=request.must_call,
+            template=self._own_template,
+        )
+        return chat, covered, [*notes, *scene.notes, *used], scene
+
+    def _with_summary(self, chat_id: str, system: str, path: Sequence[Message]) -> tuple[str, int]:
+        """Return the system message with the summary of the path's oldest messages, and how many it stands for."""
+        summary = self._summaries.find(chat_id, path)
+        return with_summary(system, summary), summary.upto if summary else 0
+
+    def left_out_next(self, chat_id: str, request: ReplyRequest, path: Sequence[Message]) -> list[Message]:
+        """Return the messages of `path` that a prompt will leave out which continues it with another question.
+
+        Raises PaddockError.
+        """
+        question = Message("", None, "user", plain("?"), 0.0)
+        next_one = replace(request, path=[*path, question], previous=None)
+        context = self._model.loaded().context
+        chat, covered, *_ = self._request(chat_id, next_one, {"context": context})
+        fitted = fit(self._render(chat), chat, context, self._counter(self._model.state.model))
+        place = cut_facts(next_one.path, fitted.left_out, covered).get("left_out", 0)
+        return list(path[:place]) if place > covered else []
+
+    def _scene(self, chat_id: str, request: ReplyRequest, context: int) -> Scene:
+        options = request.options
+        character = options.character or self._store.head(chat_id).character
+        asked = SceneRequest(chat_id, request.path, options, character, context, request.impersonates)
+        return self._scenes.compose(asked)
+
+    def _reader(self, request: ReplyRequest, begun: str = "", scene: Scene | None = None) -> PartsReader:
         """Return what splits the reply into parts. `begun`: the text that a new reply begins with."""
         template = request.options.template or self._own_template
         markers = reply_markers(template)
         schemas = {tool.name: tool.parameters for tool in request.tools}
-        calls = partial(ToolCallParser, find_tool_format(template), schemas) if schemas else None
+        calls = partial(ToolCallParser, call_format(template), schemas) if schemas else None
         if request.prefix:
             return PartsReader(markers, split_rounds(request.path[-1].parts)[-1], calls=calls)
-        reader = PartsReader(markers, calls=calls)
+        reader = NamedReader(markers, names=scene.starts if scene else (), calls=calls)
         reader.feed(begun)
         return reader
 
@@ -139,38 +196,43 @@ class ReplyStarter:
     def _generate_with_hooks(
         self, chat_id: str, request: ReplyRequest, turn: TurnHooks, context: int, meta: dict[str, Any]
     ) -> StartedReply:
-        _, notes = self._preamble(chat_id, request.options)
+        preamble, notes = self._preamble(chat_id, request.options)
+        scene = self._scene(chat_id, request, context)
+        notes = (*notes, *scene.notes)
+        meta |= scene.meta
         path, prefix = turn.path(request.path), request.prefix
         question = next((prompt_text(message) for message in reversed(path) if message.role == "user"), "")
         whole = turn.prompt(question, request.path, request.continues)
-        params = _sampling(turn.params, turn.options)
+        # After the hook, which may change the state. A group's hooks ran before it was known who speaks.
+        system = scene.around(preamble if request.options.group else turn.preamble).system
+        params = scene.stopping(sampling_of(turn.params, turn.options))
+        system, covered = self._with_summary(chat_id, system, path)
         if whole is None:
-            path, used = self._files.prepare(turn.preamble.system, path, context, params.max_new_tokens)
-            notes = (*notes, *used)
-        fitted, chat = self._prompt_for_hooks(request, turn, whole, path, params, context)
+            path, used = self._documents.prepare(system, path[covered:], turn.options, meta, params)
+            path, notes = scene.place(path, request.continues), (*notes, *used)
+        fitted, chat = self._prompt_for_hooks(request, turn, whole, system, path, params, context)
         params = chat.params if chat else params
-        whole_prefix = shown = ""
-        if not prefix:
-            whole_prefix, shown = turn.pipeline.bot_prefix(turn.state)
+        whole_prefix, shown = ("", "") if prefix else turn.pipeline.bot_prefix(turn.state)
         prompt = fitted.prompt + whole_prefix if fitted else ""
         chat = replace(chat, reply_prefix=whole_prefix) if chat else None
         generation = turn.generate(self._model, prompt, question, params, chat)
         fitted = fitted or prompt_facts(generation.prompted)
-        _note_prompt(meta, fitted, notes)
+        note_prompt(meta, fitted, request.path, notes, 0 if whole else covered)
         if prefix:
             before = continued_text(request.path[-1])
         else:
             before = prefix = fitted.opening + shown
-        _note_hooks(meta, turn)
+        note_hooks(meta, turn)
         hidden = whole_prefix != shown
-        on_end = _finish_with_hooks(turn, generation, before, prefix, hidden, list(meta.get("notes", ())))
-        return StartedReply(generation, self._reader(request, prefix), meta, on_end)
+        on_end = finish_with_hooks(turn, generation, before, prefix, hidden, list(meta.get("notes", ())))
+        return StartedReply(generation, self._reader(request, prefix, scene), meta, on_end)
 
     def _prompt_for_hooks(
         self,
         request: ReplyRequest,
         turn: TurnHooks,
         whole: str | None,
+        system: str,
         path: Sequence[Message],
         params: SamplingParams,
         context: int,
@@ -181,93 +243,38 @@ class ReplyStarter:
         """
         if whole is not None:
             return FittedPrompt(whole), None
-        options, system = turn.options, turn.preamble.system
+        options = turn.options
         chat = chat_request(
             system,
             path,
             options,
             params,
             continue_last=request.continues,
-            variables=_template_variables(options),
+            variables=template_variables(options),
             tools=request.tools,
+            must_call=request.must_call,
             template=self._own_template,
         )
         if not turn.wants_prompt:
             return None, chat
-        fitted = fit(self._render(chat, turn), chat, context)
+        fitted = fit(self._render(chat, turn), chat, context, self._counter(self._model.state.model))
         return fitted, replace(chat, messages=list(fitted.turns), overflow="")
 
-    def _render(self, chat: Generate, turn: TurnHooks) -> Render:
-        """Return a renderer that counts tokens as the extensions do."""
+    def _render(self, chat: Generate, turn: TurnHooks | None = None) -> Render:
+        """Return a renderer that counts tokens as the extensions of the turn do."""
 
-        def render(messages: list[dict[str, object]]) -> ChatPromptResult:
+        def render(messages: Sequence[Mapping[str, object]]) -> ChatPromptResult:
             result = self._model.chat_prompt(messages, chat.template, chat.continue_last, chat.variables)
-            length = turn.pipeline.length(result.prompt)
+            length = turn.pipeline.length(result.prompt) if turn else None
             return result if length is None else replace(result, tokens=length)
 
         return render
 
+    def _count_for(self, model: str) -> CountTokens:
+        """Return what counts the tokens of messages for the loaded model, whose name is `model`."""
+        return remember_counts(lambda text: len(self._model.tokenize(text)))
+
     def _preamble(self, chat_id: str, options: ChatOptions) -> tuple[Preamble, tuple[str, ...]]:
         """Return what comes before the first message, and notes about it."""
-        return preamble_for(self._characters, options.character or self._store.head(chat_id).character, options)
-
-
-def _sampling(params: SamplingParams, options: ChatOptions) -> SamplingParams:
-    return replace(params, truncate=params.truncate and options.overflow == "cut")
-
-
-def _template_variables(options: ChatOptions) -> dict[str, object]:
-    names: dict[str, Any] = {"name1": options.name1, "name2": options.name2}
-    if options.thinking is not None:
-        names |= dict.fromkeys(THINKING_SWITCHES, options.thinking)
-    if options.effort:
-        names[EFFORT] = options.effort
-    return names
-
-
-def _note_prompt(meta: dict[str, object], fitted: FittedPrompt, notes: Sequence[str]) -> None:
-    if fitted.left_out:
-        meta["left_out"] = fitted.left_out
-    if notes or fitted.notes:
-        meta["notes"] = [*notes, *fitted.notes]
-
-
-def _note_hooks(meta: dict[str, Any], turn: TurnHooks) -> None:
-    """Add what extensions changed and their notes to a reply's meta, after the notes that are there."""
-    of_hooks = turn.meta()
-    notes = list(dict.fromkeys([*meta.pop("notes", ()), *of_hooks.pop("notes", ())]))
-    meta.update(of_hooks)
-    if notes:
-        meta["notes"] = notes
-
-
-def _finish_with_hooks(
-    turn: TurnHooks, generation: Generation, before: str, prefix: str, hidden: bool, notes: list[str]
-) -> Callable[[Reply], None]:
-    """Return the function that runs the hooks on the whole reply and stores the result in it.
-
-    `before`: text before the generation's as prompts hold it; `prefix`: the same as it is shown; `hidden`: the prompt
-    ends with text that is not shown; `notes`: those of the prompt.
-    """
-
-    def finish(reply: Reply) -> None:
-        if generation.error is not None and not generation.text:
-            return
-        written = before + generation.final_text
-        if hidden:
-            # Drop the space between the hidden text and the reply.
-            written = written.lstrip(" ")
-        meta: dict[str, Any] = {"notes": notes}
-        try:
-            final = turn.final_text(written)
-        except MessageFailed as error:
-            final = written
-            meta |= {"error": error.message, "detail": error.detail, "code": error.code, "lower": []}
-        _note_hooks(meta, turn)
-        if final != written:
-            meta["internal"] = written
-        reply.meta = {**reply.meta, **meta}
-        if final != prefix + generation.text:
-            reply.final = with_measures(reply.reader.split(final), reply.round_parts)
-
-    return finish
+        character = options.character or self._store.head(chat_id).character
+        return preamble_for(self._characters, character, options, chat_id)

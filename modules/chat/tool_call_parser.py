@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from modules.chat.tool_call_readers import Call, read_json
 from modules.chat.tool_formats import Block, ToolFormat
 
 # A reply that begins so may be a call without any marker. All of it is held back.
 _BARE = ("{", "[{", "```json")
+_LIST = re.compile(r"\A\[\s+")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ToolCallParser:
     is passed on as text if it does not. `called`: a call was found.
     """
 
-    def __init__(self, form: ToolFormat, schemas: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, form: ToolFormat, schemas: Mapping[str, Mapping[str, object]]) -> None:
         self._form, self._schemas = form, schemas
         self._starts: dict[str, Block | None] = {block.start: block for block in form.blocks}
         self._starts |= dict.fromkeys(form.noise)
@@ -95,7 +96,7 @@ class ToolCallParser:
 
     def _begin(self) -> bool:
         """Look at the beginning of the reply. Return False while it may be a call without markers."""
-        first = self._held.lstrip()
+        first = _LIST.sub("[", self._held.lstrip())
         self._bare = first.startswith(_BARE)
         self._begun = bool(first) and not self._bare and not any(bare.startswith(first) for bare in _BARE)
         return self._begun
@@ -132,7 +133,7 @@ class ToolCallParser:
             found.append(text)
 
 
-def _arguments(value: Any) -> str | None:
+def _arguments(value: object) -> str | None:
     """Return the arguments of a call as the text of a JSON object, or None if they are none."""
     if isinstance(value, str):
         try:

@@ -10,10 +10,9 @@ import ast
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
-Schemas = Mapping[str, Mapping[str, Any]]
-Call = tuple[str, Any]
+Schemas = Mapping[str, Mapping[str, object]]
+Call = tuple[str, object]
 Reader = Callable[[str, Schemas], "list[Call] | None"]
 
 _DECODER = json.JSONDecoder()
@@ -40,7 +39,7 @@ def read_json(text: str, schemas: Schemas) -> list[Call] | None:
     return calls or None
 
 
-def _json_call(entry: Any) -> Call | None:
+def _json_call(entry: object) -> Call | None:
     if not isinstance(entry, dict):
         return None
     if isinstance(inner := entry.get("function"), dict):
@@ -88,7 +87,7 @@ def _texts_call(name: str, pairs: list[tuple[str, str]], schemas: Schemas) -> Ca
     return name, {key.strip(): _typed(value, known.get(key.strip())) for key, value in pairs}
 
 
-def _typed(text: str, schema: Any) -> Any:
+def _typed(text: str, schema: object) -> object:
     kind = schema.get("type", "string") if isinstance(schema, dict) else "string"
     if kind == "string":
         return text

@@ -1,4 +1,5 @@
-"""The calls of tools in one round of a reply: each asks the user unless it was allowed before, then runs."""
+"""The calls of tools in one round of a reply: each asks for the user's approval unless it was allowed before, then
+runs."""
 
 from __future__ import annotations
 

@@ -101,6 +101,12 @@ def find_tool_format(template: str) -> ToolFormat:
     return next((form for form in FORMATS if any(sign in template for sign in form.signs)), GENERIC)
 
 
+def call_format(template: str) -> ToolFormat:
+    """Return the notation in which a reply to a chat with tools has its calls: that of the template, or, if it reads no
+    tools, the one that Paddock asks for."""
+    return find_tool_format(template) if takes_tools(template) else GENERIC
+
+
 def takes_tools(template: str) -> bool:
     """Return True if a chat template reads the variable `tools`."""
     return re.search(r"\btools\b", template) is not None

@@ -22,6 +22,11 @@ LIMIT = (
     f"This call did not run, because a reply may call tools {MOST_ROUNDS} times in a row. Answer with what you have."
 )
 LIMIT_NOTE = f"The model called tools {MOST_ROUNDS} times in a row, so it had to answer without another call."
+CUT_NOTE = (
+    "The reply was cut at its maximum length before the call of a tool was complete. Raise that length, or "
+    "switch off “Begin each reply with a call” in the window of tools."
+)
+NO_CALL_NOTE = "The model called no tool, although each reply in this chat has to begin with a call."
 
 Start = Callable[[str, ReplyRequest], StartedReply]
 
@@ -43,7 +48,10 @@ class ToolLoop:
         """
         tools = tuple(self._toolbox.for_chat(reply.chat_id)) if self._toolbox else ()
         problems = self._toolbox.problems(reply.chat_id) if self._toolbox else []
-        return self._continued(reply, replace(request, tools=tools)), problems
+        must_call = bool(tools) and self._toolbox is not None and self._toolbox.choices.must_call(reply.chat_id)
+        request = self._continued(reply, replace(request, tools=tools))
+        answers = bool(request.path) and request.path[-1].role == "user"
+        return replace(request, must_call=must_call and answers), problems
 
     @staticmethod
     def _continued(reply: Reply, request: ReplyRequest) -> ReplyRequest:
@@ -69,6 +77,8 @@ class ToolLoop:
         def end(reply: Reply) -> bool:
             calls = calls_of(reply.round_parts) if request.tools else []
             if not calls:
+                if request.must_call and not reply.stopping:
+                    _note_missing_call(reply)
                 if started.on_end is not None:
                     started.on_end(reply)
                 return False
@@ -97,7 +107,7 @@ class ToolLoop:
             return False
         tools_now = () if at_limit else request.tools
         so_far = Message(reply.message_id, request.parent, "assistant", reply.parts, time.time())
-        following = replace(request, path=[*reply.path, so_far], previous=None, tools=tools_now)
+        following = replace(request, path=[*reply.path, so_far], previous=None, tools=tools_now, must_call=False)
         try:
             started = self._start(reply.chat_id, following)
         except PaddockError as error:
@@ -109,3 +119,11 @@ class ToolLoop:
             started.generation.cancel()
         self._changed(reply)
         return True
+
+
+def _note_missing_call(reply: Reply) -> None:
+    """Say below a reply why the call that was forced is not there."""
+    finished = reply.generation.finished if reply.generation else None
+    if finished is not None:
+        note = CUT_NOTE if finished.reason == "length" else NO_CALL_NOTE
+        reply.meta["notes"] = [*reply.meta.get("notes", ()), note]

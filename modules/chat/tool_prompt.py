@@ -16,13 +16,13 @@ _INTRODUCTION = (
     "You can call the functions below. To call one, write its name and its arguments as JSON, like this, and nothing "
     "after it:\n"
     '<tool_call>\n{"name": "the name of the function", "arguments": {"an argument": "its value"}}\n</tool_call>\n'
-    "The results come in the next message. Call a function only if it helps. The functions, with the JSON schemas of "
-    "their arguments:"
+    "For several calls, write several of these. The results come in the next message. Call a function only if it "
+    "helps. The functions, with the JSON schemas of their arguments:"
 )
 
 
 def prepare_messages(
-    messages: Sequence[dict[str, Any]], tools: Sequence[Mapping[str, Any]], template: str
+    messages: Sequence[Mapping[str, object]], tools: Sequence[Mapping[str, object]], template: str
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return (the messages, the variables for the template that hold the tools).
 
@@ -51,7 +51,7 @@ def _wants_text(template: str) -> bool:
     return re.search(r"\+\s*[\w.\[\]'\"]*arguments['\"]?\]?\s*(?:\+|-?[%}])", template) is not None
 
 
-def _with_names(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_names(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the messages with the function's name in each result, which some templates write."""
     names = {call["id"]: call["function"]["name"] for message in messages for call in message.get("tool_calls") or ()}
     result = []
@@ -61,13 +61,13 @@ def _with_names(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return result
 
 
-def _with_calls(message: dict[str, Any], as_text: bool) -> dict[str, Any]:
+def _with_calls(message: Mapping[str, Any], as_text: bool) -> dict[str, Any]:
     """Return a message whose calls have their arguments as text or as objects."""
     calls = message.get("tool_calls")
     if not calls:
         return {key: value for key, value in message.items() if key != "tool_calls"}
     if as_text:
-        return message
+        return dict(message)
     changed = [
         {**call, "function": {**call["function"], "arguments": json.loads(call["function"]["arguments"])}}
         for call in calls
@@ -75,7 +75,7 @@ def _with_calls(message: dict[str, Any], as_text: bool) -> dict[str, Any]:
     return {**message, "tool_calls": changed}
 
 
-def _plain(message: dict[str, Any]) -> dict[str, Any]:
+def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return a message as text: calls in tags, a result as the user's message."""
     if message["role"] == "tool":
         text = f"{RESULT_START}\n{content_text(message['content'])}\n</tool_response>"

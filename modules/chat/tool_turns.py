@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from modules.chat.parts import REASONING, TEXT, TOOL_CALL, TOOL_RESULT, Part, reasoning_text
 from modules.chat.tool_calls import NOT_RUN
@@ -24,11 +23,11 @@ def split_rounds(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
     return [tuple(one) for one in rounds]
 
 
-def round_turns(parts: Sequence[Part]) -> list[dict[str, Any]]:
+def round_turns(parts: Sequence[Part]) -> list[dict[str, object]]:
     """Return the messages of one round with calls: the model's, and one for each result."""
     calls = [part for part in parts if part.kind == TOOL_CALL]
     results = {part.meta.get("id"): part.text for part in parts if part.kind == TOOL_RESULT}
-    turn: dict[str, Any] = {
+    turn: dict[str, object] = {
         "role": "assistant",
         "content": "".join(part.text for part in parts if part.kind == TEXT).strip(),
         "tool_calls": [

@@ -6,8 +6,9 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from modules.chat.database import StorageError
+from modules.chat.database import TEMPORARY, StorageError
 from modules.chat.messages import NEW_CHAT, ChatHead, Message
 from modules.chat.parts import Part, rows_of
 
@@ -31,9 +32,17 @@ ANCESTORS = f"""WITH RECURSIVE line (id, depth) AS (
     {MESSAGE} JOIN line ON line.id = m.id ORDER BY line.depth DESC"""
 
 
-def new_id() -> str:
-    """Return a random id. A page that stays open while files change thus never names another message."""
-    return secrets.token_hex(8)
+def new_id(beside: str = "") -> str:
+    """Return a random id. A page that stays open while files change thus never names another message.
+
+    `beside`: the id of its chat; what belongs to a temporary chat is temporary too.
+    """
+    return f"{TEMPORARY if beside.startswith(TEMPORARY) else ''}{secrets.token_hex(8)}"
+
+
+def missing_chat() -> StorageError:
+    """Return the error for a chat that is not in the database."""
+    return StorageError("This chat does not exist any more. Choose another one in the list, or start a new chat.")
 
 
 def clean(text: str) -> str:
@@ -43,13 +52,26 @@ def clean(text: str) -> str:
 
 def like_pattern(word: str) -> str:
     """Return a LIKE pattern for text that contains `word`, without regard to case."""
-    escaped = word.casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    escaped = clean(word).casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 
 
-def head_of(row: sqlite3.Row) -> ChatHead:
-    """Return the list's entry of a row of chats."""
-    return ChatHead(row["id"], row["title"] or NEW_CHAT, row["updated"], row["character"])
+def head_of(row: sqlite3.Row, tags: Iterable[str] = ()) -> ChatHead:
+    """Return the list's entry of a row of chats, which may be of an earlier layout."""
+    known = row.keys()
+    pinned, archived, folder = (row[name] if name in known else None for name in ("pinned", "archived", "folder"))
+    return ChatHead(
+        row["id"],
+        row["title"] or NEW_CHAT,
+        row["updated"],
+        row["character"],
+        row["created"],
+        pinned is not None,
+        archived is not None,
+        folder or "",
+        tuple(tags),
+        row["id"].startswith(TEMPORARY),
+    )
 
 
 def message_of(row: sqlite3.Row) -> Message:
@@ -77,8 +99,26 @@ def insert_chat(connection: sqlite3.Connection, chat_id: str, title: str, charac
     """Insert an empty chat."""
     connection.execute(
         "INSERT INTO chats (id, title, character, created, updated) VALUES (?, ?, ?, ?, ?)",
-        (chat_id, title, character, now, now),
+        (chat_id, clean(title), clean(character), now, now),
     )
+
+
+def copy_order(connection: sqlite3.Connection, source: str, target: str, ids: Mapping[str, str]) -> None:
+    """Give a copy of a chat the settings, the folder and the tags of `source`. `ids`: old -> new ids of messages."""
+    row = connection.execute("SELECT settings, folder FROM chats WHERE id = ?", (source,)).fetchone()
+    settings = json.dumps(renamed_ids(json.loads(row["settings"]), ids))
+    connection.execute("UPDATE chats SET settings = ?, folder = ? WHERE id = ?", (settings, row["folder"], target))
+    tags = "INSERT INTO tags (chat, tag) SELECT ?, tag FROM tags WHERE chat = ? ORDER BY seq"
+    connection.execute(tags, (target, source))
+
+
+def renamed_ids(value: Any, ids: Mapping[str, str]) -> Any:
+    """Return a value of JSON with the ids of messages in it replaced, for a copy of their chat."""
+    if isinstance(value, dict):
+        return {name: renamed_ids(one, ids) for name, one in value.items()}
+    if isinstance(value, list):
+        return [renamed_ids(one, ids) for one in value]
+    return ids.get(value, value) if isinstance(value, str) else value
 
 
 def insert(
@@ -95,7 +135,7 @@ def insert(
     """Insert a message and show it. Return its id. Raises StorageError if `parent` is not in this chat."""
     if parent is not None:
         parent_of(connection, chat_id, parent)
-    message_id = new_id()
+    message_id = new_id(chat_id)
     connection.execute(
         "INSERT INTO messages (id, chat, parent, role, created, meta, living) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (message_id, chat_id, parent, role, created, json.dumps(dict(meta)), int(living)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,7 +43,7 @@ class GenerationHooks:
         self._manager = manager
         self.pipeline = Pipeline(manager)
         self.problems: list[str] = []
-        self.state: dict[str, Any] = {}
+        self.state: Mapping[str, object] = {}
         self.top_logprobs = -1
         self._params, self._is_chat = params, is_chat
 
@@ -137,7 +137,7 @@ class TurnHooks(GenerationHooks):
         self._template = str(state[TEMPLATE_KEYS[0]])
         self.state = self.pipeline.state(state)
 
-    def _take_history(self, fresh: dict[str, Any], history: dict[str, Any], count: int) -> int:
+    def _take_history(self, fresh: Mapping[str, object], history: Mapping[str, object], count: int) -> int:
         """Take the history `fresh` that the hooks made of `history`, whose last `count` pairs are the turn's own.
 
         Return how many of its last pairs are the turn's own: 0 if a hook dropped them.
@@ -190,7 +190,7 @@ class TurnHooks(GenerationHooks):
 
     def meta(self) -> dict[str, Any]:
         """Return the part of the reply's meta about extensions, so far."""
-        meta: dict[str, Any] = {}
+        meta: dict[str, object] = {}
         if self.pipeline.receipt.changes:
             meta["receipt"] = self.pipeline.receipt.to_json()
         if notes := self.notes:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from modules.protocol.errors import PaddockError
-from modules.protocol.events import Finished, Prompted
+from modules.protocol.events import Finished, Prompted, ReplyLogprob
 from modules.protocol.sampling import SamplingParams
 from modules.system.listeners import Listeners
 
@@ -41,7 +40,7 @@ class Generation:
         # The name of the model that writes it.
         self.model = ""
         self.top_logprobs = top_logprobs
-        self.logprobs: list[dict[str, Any]] = []
+        self.logprobs: list[ReplyLogprob] = []
         self.tokens = 0
         self.created = time.monotonic()
         self.first_token_seconds: float | None = None
@@ -134,7 +133,7 @@ class Generation:
             callback()
         return unsubscribe
 
-    def feed(self, text: str, tokens: int, logprobs: Sequence[dict[str, Any]] = ()) -> None:
+    def feed(self, text: str, tokens: int, logprobs: Sequence[ReplyLogprob] = ()) -> None:
         """Append text that arrived, and the log-probabilities of its tokens."""
         with self._changed:
             if self.first_token_seconds is None:

@@ -19,7 +19,7 @@ RENAMED = {
 }
 
 # Keys of its presets that no engine here supports, with their neutral value.
-RETIRED: dict[str, Any] = {
+RETIRED: dict[str, object] = {
     "num_beams": 1,
     "penalty_alpha": 0,
     "length_penalty": 1,

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from modules.chat.attachments.attachment_error import AttachmentError
 from modules.chat.attachments.attachment_name import attachment_name
+from modules.chat.attachments.audio_facts import AUDIO_TYPES, read_audio_facts
 from modules.chat.attachments.document_text import DocumentText, read_document_bytes
 from modules.chat.attachments.image_facts import IMAGE_ENDINGS, read_image_facts
+from modules.families.audio_file import is_audio
 from modules.files.paths import write_atomically
 from modules.protocol.errors import PaddockError
 
@@ -34,7 +36,8 @@ _DOCUMENTS = {
     "text": (".txt", "text/plain"),
 }
 _TEXT_TYPES = {".md": "text/markdown", ".markdown": "text/markdown", ".csv": "text/csv", ".json": "application/json"}
-_ENDINGS = (*IMAGE_ENDINGS.values(), *dict.fromkeys(ending for ending, _ in _DOCUMENTS.values()))
+_AUDIO_ENDINGS = {f".{format}": mime for format, mime in AUDIO_TYPES.items()}
+_ENDINGS = (*IMAGE_ENDINGS.values(), *_AUDIO_ENDINGS, *dict.fromkeys(ending for ending, _ in _DOCUMENTS.values()))
 _IMAGE_MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 _IMAGE_TYPES = {ending: mime for mime, ending in IMAGE_ENDINGS.items()}
 # The text of a document, beside it.
@@ -45,7 +48,8 @@ _OWN_FILE = re.compile(r"\.?([0-9a-f]{64})\..+")
 
 @dataclass(frozen=True)
 class Attachment:
-    """A stored file. `hash`: SHA-256 of its content in hex; `size`: bytes; `width`, `height`: pixels of an image."""
+    """A stored file. `hash`: SHA-256 of its content in hex; `size`: bytes; `width`, `height`: pixels of an image;
+    `seconds`: the length of a sound."""
 
     hash: str
     name: str
@@ -53,11 +57,19 @@ class Attachment:
     size: int
     width: int = 0
     height: int = 0
+    seconds: float = 0.0
+
+    @property
+    def kind(self) -> str:
+        """Return "image", "audio" or "document"."""
+        if self.mime in AUDIO_TYPES.values():
+            return "audio"
+        return "image" if self.mime in IMAGE_ENDINGS else "document"
 
     @property
     def is_image(self) -> bool:
-        """Return True for an image, False for a document."""
-        return self.mime in IMAGE_ENDINGS
+        """Return True for an image."""
+        return self.kind == "image"
 
 
 class AttachmentStore:
@@ -68,7 +80,7 @@ class AttachmentStore:
         self._clock = clock
 
     def add(self, data: bytes, name: str) -> Attachment:
-        """Store an image or a document; blocking. Return the same attachment for content that is there already.
+        """Store an image, a sound or a document; blocking. Content that is there already gives the same attachment.
 
         Raises AttachmentError or DocumentError for a file that is too large, of an unknown format, damaged or without
         text, and if the disk is full.
@@ -82,6 +94,10 @@ class AttachmentStore:
             advice = "Save it smaller." if image else "Attach a part of it."
             raise AttachmentError(f"{name} has more than {most // 1_000_000} MB. {advice}")
         digest = hashlib.sha256(data).hexdigest()
+        if is_audio(data):
+            sound = read_audio_facts(data, name, AttachmentError)
+            self._write(f"{digest}.{sound.format}", data, name)
+            return Attachment(digest, name, AUDIO_TYPES[sound.format], len(data), seconds=sound.seconds)
         if image:
             facts = read_image_facts(data, name)
             self._write(f"{digest}{IMAGE_ENDINGS[facts.mime]}", data, name)
@@ -97,6 +113,9 @@ class AttachmentStore:
         Raises AttachmentError or DocumentError.
         """
         path, name = self.path(hash), attachment_name(name)
+        if mime := _AUDIO_ENDINGS.get(path.suffix):
+            sound = read_audio_facts(self._read(path, name), name, AttachmentError)
+            return Attachment(hash, name, mime, path.stat().st_size, seconds=sound.seconds)
         mime = _IMAGE_TYPES.get(path.suffix) or _document_mime(self.text(hash, name).kind, name)
         return Attachment(hash, name, mime, path.stat().st_size)
 

@@ -41,7 +41,7 @@ def serve() -> None:
 
 
 def read(path: Path, name: str) -> dict[str, Any]:
-    """Return {kind, text, notes} of a document, or {error}: why it has no text, with a next step."""
+    """Return {kind, text, notes, pages} of a document, or {error}: why it has no text, with a next step."""
     found = LimitedText()
     kind = ""
     try:
@@ -57,7 +57,7 @@ def read(path: Path, name: str) -> dict[str, Any]:
         return {"error": f"{name} is {what} ({reason}). Open it in the program that made it, and save it again."}
     if not found.text.strip():
         return {"error": f"{name} holds no text. Attach a file with text."}
-    return {"kind": kind, "text": found.text, "notes": found.notes}
+    return {"kind": kind, "text": found.text, "notes": found.notes, "pages": found.pages}
 
 
 def _reader(path: Path, name: str) -> tuple[str, Callable[[Path, LimitedText], None]]:
@@ -73,6 +73,8 @@ def _reader(path: Path, name: str) -> tuple[str, Callable[[Path, LimitedText], N
         raise Unreadable("is protected by a password, or from an Office before 2007. Save it as PDF, DOCX or XLSX.")
     if what := next((what for begin, what in _WITHOUT_TEXT.items() if head.startswith(begin)), ""):
         raise Unreadable(f"is {what}, which has no text to read. Attach a document with text.")
+    if head.startswith(b"{\\rtf"):
+        raise Unreadable("is in Rich Text Format. Save it as DOCX or PDF.")
     if looks_like_html(head, name):
         return "HTML", read_html
     return "text", _read_text
@@ -83,6 +85,8 @@ def _archive_reader(names: Iterable[str]) -> tuple[str, Callable[[Path, LimitedT
     for file, found in _ARCHIVES.items():
         if file in inside:
             return found
+    if {"mimetype", "content.xml"} <= inside:
+        raise Unreadable("is an OpenDocument file. Save it as DOCX, XLSX or PDF.")
     raise Unreadable("is an archive. Unpack it, and attach the documents in it.")
 
 

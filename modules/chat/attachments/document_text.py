@@ -26,12 +26,16 @@ class DocumentError(PromptError):
 
 @dataclass(frozen=True)
 class DocumentText:
-    """The text of a document. `kind`: its format's name, such as "PDF". `notes`: what the text lacks, in sentences."""
+    """The text of a document. `kind`: its format's name, such as "PDF". `notes`: what the text lacks, in sentences.
+
+    `pages`: where each page begins in the text, of a document with pages that was read now.
+    """
 
     name: str
     kind: str
     text: str
     notes: tuple[str, ...] = ()
+    pages: tuple[int, ...] = ()
 
 
 def read_document(path: Path, name: str = "", seconds: float = SECONDS) -> DocumentText:
@@ -47,7 +51,7 @@ def read_document(path: Path, name: str = "", seconds: float = SECONDS) -> Docum
     answer = ask_reader(_READERS, request, seconds, name, "Attach a part of it, or its text.", DocumentError)
     if problem := answer.get("error"):
         raise DocumentError(str(problem))
-    return DocumentText(name, str(answer["kind"]), str(answer["text"]), tuple(answer["notes"]))
+    return DocumentText(name, str(answer["kind"]), str(answer["text"]), tuple(answer["notes"]), tuple(answer["pages"]))
 
 
 def read_document_bytes(data: bytes, name: str, seconds: float = SECONDS) -> DocumentText:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from modules.chat.attachments.attachment_error import AttachmentError
+from modules.chat.attachments.image_formats import FORMATS, MOST_PIXELS
 from modules.chat.attachments.reader_process import ask_reader
 from modules.system.json_process import serve_json
 
 # MIME types of pictures that can be attached, with the ending of their files.
 IMAGE_ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/gif": ".gif"}
-MOST_PIXELS = 50_000_000
 SECONDS = 30.0
-_FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
 # Limit of the process's address space in bytes: a picture of the most pixels takes 200 MB decoded.
 _MAX_MEMORY = 1 << 30
 
@@ -55,13 +54,13 @@ def _read(path: Path) -> dict[str, Any]:
     # Checked below, with a sentence.
     Image.MAX_IMAGE_PIXELS = None
     try:
-        with Image.open(path, formats=list(_FORMATS)) as image:
+        with Image.open(path, formats=list(FORMATS)) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 most = MOST_PIXELS // 1_000_000
                 return {"error": f"has {width:,} × {height:,} pixels; {most} million are the most. Save it smaller."}
             image.load()
-            return {"mime": _FORMATS[str(image.format)], "width": width, "height": height}
+            return {"mime": FORMATS[str(image.format)], "width": width, "height": height}
     except MemoryError:
         return {"error": "needs too much memory to be read. Save it smaller."}
     except Exception as error:  # a damaged file leads decoders to any error

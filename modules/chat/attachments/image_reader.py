@@ -11,14 +11,11 @@ from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from modules.chat.attachments.image_formats import FORMATS, MOST_PIXELS
 from modules.system.json_process import serve_json
 
 # Limit of the process's address space in bytes.
 _MAX_MEMORY = 1 << 30
-# Formats whose readers are in wide use. Pillow knows many more, which are rarely sent.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-# An image of more pixels is refused by its header, before it is decoded.
-MOST_PIXELS = 50_000_000
 # Models see less than this. Larger images are reduced to it.
 SHOWN_PIXELS = 4_194_304
 
@@ -34,7 +31,7 @@ def read(path: Path, target: Path) -> dict[str, Any]:
     """Write the image at `path` as a PNG to `target`: upright, RGB, at most SHOWN_PIXELS. Return {width, height}, or
     {error}: why it cannot be read, with a next step, without the image's name."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=list(FORMATS)) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 return {

@@ -11,10 +11,14 @@ class Unreadable(Exception):
 
 
 class LimitedText:
-    """Collects a document's text. `full`: the limit is reached, and readers can stop."""
+    """Collects a document's text. `full`: the limit is reached, and readers can stop.
+
+    `pages`: where each page begins in the text, of a document with pages.
+    """
 
     def __init__(self, most: int = MOST_CHARACTERS) -> None:
         self.notes: list[str] = []
+        self.pages: list[int] = []
         self.full = False
         self._most = most
         self._pieces: list[str] = []
@@ -24,6 +28,10 @@ class LimitedText:
     def text(self) -> str:
         """The text so far."""
         return "".join(self._pieces)
+
+    def begin_page(self) -> None:
+        """Note that what is added next is on a new page."""
+        self.pages.append(self._length)
 
     def add(self, text: str) -> None:
         """Add text, as much as fits. The first that does not fit is noted."""

@@ -6,6 +6,11 @@ from pathlib import Path
 
 from modules.chat.attachments.limited_text import LimitedText, Unreadable
 
+# Letters that fonts join. A search for the word would miss them.
+_LIGATURES = str.maketrans(
+    {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st", "\ufb06": "st"}
+)
+
 
 def read_pdf(path: Path, found: LimitedText) -> None:
     """Read the text of each page, with an empty line between pages. Raises Unreadable."""
@@ -24,7 +29,8 @@ def read_pdf(path: Path, found: LimitedText) -> None:
     for page in reader.pages:
         if found.full:
             return
-        text = page.extract_text().strip()
+        found.begin_page()
+        text = page.extract_text().translate(_LIGATURES).strip()
         empty += not text
         if text:
             found.add(f"{text}\n\n")

@@ -18,7 +18,7 @@ _MARKS = (
 )
 _HTML = re.compile(rb"^\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 # Elements whose content no reader sees.
-_UNSEEN = ("script", "style", "template", "noscript", "svg", "head", "title")
+_UNSEEN = ("script", "style", "template", "noscript", "svg", "head", "title", "annotation", "annotation-xml")
 _NO_TEXT = "is no text file, and of no format that is known here. Save it as PDF or as text."
 
 
@@ -51,9 +51,12 @@ def read_html(path: Path, found: LimitedText) -> None:
 def html_to_markdown(html: str) -> str:
     """Return what a reader of the page sees, as Markdown without pictures."""
     from bs4 import BeautifulSoup
+    from bs4.element import Declaration, ProcessingInstruction
     from markdownify import MarkdownConverter
 
     page = BeautifulSoup(html, "html.parser")
+    for instruction in page.find_all(string=lambda text: isinstance(text, (ProcessingInstruction, Declaration))):
+        instruction.extract()  # Such as the first line of a chapter in XHTML.
     for element in page.find_all(_UNSEEN):
         element.decompose()
     text = MarkdownConverter(strip=["img"], heading_style="ATX", bullets="-").convert_soup(page)

@@ -1,0 +1,60 @@
+"""One chat out of the store as a value for JSON, and in again: its tree, its files, its settings and its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modules.chat.attachments.attachment_store import AttachmentStore
+from modules.chat.chat_organizer import ChatOrganizer
+from modules.chat.chat_settings import ChatSettings
+from modules.chat.embedded_files import embed_files, unpack_files
+from modules.chat.folders import Folders
+from modules.chat.import_export import write_chat
+from modules.chat.imported_tree import ImportedChat
+from modules.chat.messages import ChatHead
+from modules.chat.parts import to_json
+from modules.chat.reply import Reply
+from modules.chat.store import ChatStore
+
+
+def export_chat(
+    store: ChatStore, files: AttachmentStore, chat_id: str, in_memory: Mapping[str, Reply] | None = None
+) -> dict[str, Any]:
+    """Return a chat as a value for JSON. `in_memory`: replies whose text is not all in the store, by message id."""
+    head, tree = store.head(chat_id), store.tree(chat_id)
+    for entry in tree:
+        if reply := (in_memory or {}).get(entry["id"]):
+            entry.update(parts=to_json(reply.parts), meta=reply.current_meta())
+    folder = Folders(store.database, _ignore).of_chat(chat_id)
+    settings = ChatSettings(store.database).get(chat_id)
+    place = {
+        "settings": settings,
+        "folder": folder.name if folder else "",
+        "tags": list(head.tags),
+        "pinned": head.pinned,
+        "archived": head.archived,
+        "created": head.created,
+    }
+    kept = {name: value for name, value in place.items() if value}
+    return write_chat(head.own_title, head.character, tree, embed_files(files, tree), kept)
+
+
+def add_chat(store: ChatStore, files: AttachmentStore, chat: ImportedChat) -> ChatHead:
+    """Create a chat from a file that was read, and put it where it was. A folder that is missing is created."""
+    unpack_files(files, chat)
+    new = store.add_tree(chat.messages, chat.title, chat.character, chat.settings).id
+    order, folders = ChatOrganizer(store, _ignore), Folders(store.database, _ignore)
+    if chat.tags:
+        order.tag(new, chat.tags)
+    if chat.folder:
+        folders.move(new, folders.named(chat.folder).id)
+    if chat.pinned:
+        order.pin(new, True)
+    if chat.archived:
+        order.archive(new, True)
+    return store.head(new)
+
+
+def _ignore(chat_id: str) -> None:
+    """Notify no page of the single steps."""

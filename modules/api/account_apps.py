@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import threading
 from dataclasses import replace
-from typing import Any
 
 from modules.app import App
 from modules.files.private_files import make_private
@@ -43,7 +42,8 @@ class AccountApps:
         shared = (app.extensions, app.jobs, app.job_queue, app.model_management)
         assert None not in shared
         made = copy.copy(app)
-        vars(made).pop("chats", None)
+        for name in ("chats", "knowledge"):
+            vars(made).pop(name, None)
         folder = app.paths.users_data / account.name
         make_private(folder)
         made.account, made.paths = account, replace(app.paths, personal=folder)
@@ -61,5 +61,5 @@ class AccountApps:
 class _OnlyAdmins:
     """Stands for what an account must not use."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         raise PaddockError(ADMINS_ONLY)

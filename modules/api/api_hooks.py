@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modules.api.chat_input import ChatInput
+from modules.api.chat_input import ChatInput, may_be_cut
 from modules.app import App
 from modules.chat.hook_state import Preamble
 from modules.chat.messages import ChatOptions, Message, prompt_text
@@ -52,7 +52,7 @@ class HookedPrompt:
         `live`: text passes as it arrives, if no extension has that hook. `fill_context`: as in Generate.
         """
         hooks = self.hooks
-        chat = replace(self.chat, fill_context=fill_context) if self.chat else None
+        chat = may_be_cut(replace(self.chat, fill_context=fill_context), params) if self.chat else None
         source = hooks.generate(model, self.prompt, self.question, params, chat)
         prefix = (source.prompted.opening if source.prompted else self.opening) + self.prefix
         final = hooks.pipeline.has("output_modifier")

@@ -28,10 +28,11 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _ASK_PASSWORD = f"Send the password that Paddock was started with (user name: {USER})."
 _ASK_KEY = "Send the API key that Paddock was started with, as Authorization: Bearer KEY."
+_ASK_ADMIN_KEY = f"Send the admin key that Paddock was started with as the password (user name: {USER})."
 _KEY_ONLY = "The API key opens only /v1/. Send the password here (start with --password WORD to set one)."
 _ADMIN_KEY_ONLY = (
-    "The admin key opens only /v1/ and the routes that load models and run jobs. Send the password here (start with "
-    "--password WORD to set one)."
+    "As Authorization: Bearer KEY, the admin key opens only /v1/ and the routes that load models and run jobs. Send it "
+    f"as a password here (user name: {USER}), which opens a page with chats of its own."
 )
 # Refusals of a secret that is right, but not for this address. They are no guesses.
 RIGHT_ELSEWHERE = frozenset({_KEY_ONLY, _ADMIN_KEY_ONLY})
@@ -58,23 +59,27 @@ def is_api(scope: Mapping[str, object]) -> bool:
 
 
 def check_secret(
-    config: Config, scope: Mapping[str, object], headers: Mapping[str, str], bearer_only: bool = False
+    config: Config,
+    scope: Mapping[str, object],
+    headers: Mapping[str, str],
+    bearer_only: bool = False,
+    accounts: bool = False,
 ) -> tuple[int, str]:
     """Return (status, sentence) of a refusal, or (200, "").
 
-    `bearer_only`: a secret that a browser may have added on its own does not count.
+    `bearer_only`: a secret that a browser may have added on its own does not count. `accounts`: people log in.
     """
-    if not config.has_secret:
+    if not config.has_secret and not accounts:
         return 200, ""
     sent = sent_secret(headers, bearer_only)
-    if _is(sent, config.password):
+    if is_secret(sent, config.password):
         return 200, ""
-    if _is(sent, config.admin_key):
-        if _opens_to_keys(scope) or str(scope["path"]).startswith(ADMIN_PREFIXES):
+    if is_secret(sent, config.admin_key):
+        if opens_to_keys(scope) or str(scope["path"]).startswith(ADMIN_PREFIXES):
             return 200, ""
         return _elsewhere(config, _ADMIN_KEY_ONLY)
-    has_key = _is(sent, config.api_key)
-    if _opens_to_keys(scope):
+    has_key = is_secret(sent, config.api_key)
+    if opens_to_keys(scope):
         if has_key and scope["path"] in OWNER_PATHS:
             owner = not (config.password or config.admin_key) and _from_this_machine(config, scope, headers)
             return (200, "") if owner else (403, OWNER_ONLY)
@@ -83,18 +88,21 @@ def check_secret(
         return 401, _ASK_PASSWORD if config.password and not config.api_key and not config.admin_key else _ASK_KEY
     if has_key:
         return _elsewhere(config, _KEY_ONLY)
-    if config.accounts:
+    if accounts:
         return 401, LOG_IN
     if config.password:
         return 401, _ASK_PASSWORD
-    return (200, "") if _from_this_machine(config, scope, headers) else (403, _LOCAL_ONLY)
+    if _from_this_machine(config, scope, headers):
+        return 200, ""
+    return (401, _ASK_ADMIN_KEY) if config.admin_key else (403, _LOCAL_ONLY)
 
 
-def _opens_to_keys(scope: Mapping[str, object]) -> bool:
+def opens_to_keys(scope: Mapping[str, object]) -> bool:
+    """Return True for what the keys open: the API, and the measurements."""
     return is_api(scope) or scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == METRICS
 
 
-def _is(sent: bytes, secret: str) -> bool:
+def is_secret(sent: bytes, secret: str) -> bool:
     return bool(secret) and secrets.compare_digest(sent, secret.encode())
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeGuard
 
 from modules.protocol.errors import SettingError
 
 # No vocabulary is larger. A larger id would not fit into the integers of some engines.
 _MOST_TOKEN = 2**31
+# What a reply can have is checked with the other parameters. This is above it.
+MOST_LENGTH = 2**31
 
 
 def text_field(body: Mapping[str, object], name: str, default: str | None = None) -> str:
@@ -30,6 +33,16 @@ def whole_field(body: Mapping[str, object], name: str, default: int, least: int,
     return value
 
 
+def flag_field(body: Mapping[str, object], name: str, default: bool = False) -> bool:
+    """Return true or false. Raises SettingError."""
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise SettingError(f"{name!r} must be true or false, without quotes.")
+    return value
+
+
 def object_field(body: Mapping[str, object], name: str) -> dict[str, object]:
     """Return a JSON object; {} if it is missing. Raises SettingError."""
     value = body.get(name)
@@ -48,7 +61,24 @@ def names_field(body: Mapping[str, object], name: str) -> list[str]:
     return value
 
 
-def is_token_ids(value: object) -> bool:
+def check_kinds(body: Mapping[str, object], kinds: Mapping[str, type]) -> None:
+    """Raise SettingError for a field that changes nothing here and is of another kind than its API says: str, dict,
+    list, bool or int, which means 1 or more."""
+    for name, kind in kinds.items():
+        value = body.get(name)
+        if kind is str:
+            text_field(body, name, "")
+        elif kind is dict:
+            object_field(body, name)
+        elif kind is bool:
+            flag_field(body, name)
+        elif kind is int:
+            whole_field(body, name, 1, 1, 2**31)
+        elif value is not None and not isinstance(value, kind):
+            raise SettingError(f"{name!r} must be a list.")
+
+
+def is_token_ids(value: object) -> TypeGuard[list[int]]:
     """Return True for a list of token ids with at least one id."""
     return (
         isinstance(value, list)

@@ -14,6 +14,8 @@ MOST_OF_EXTENSIONS = 64 * _MB
 MOST_OF_UPLOADS = 1024 * _MB
 # More than an attachment may have, so that its own limit answers with a sentence about the file.
 MOST_OF_ATTACHMENTS = 64 * _MB
+# Exports of all chats of a person are large. Larger ones are imported with `webui.py chats import`.
+MOST_OF_IMPORTS = 256 * _MB
 # Seconds that any body may take, and the rate at which a larger one must arrive.
 FIRST_SECONDS = 30.0
 BYTES_PER_SECOND = 1024.0
@@ -23,9 +25,11 @@ def most_bytes(path: str) -> int:
     """Return the largest body in bytes that is accepted at a path."""
     if path.endswith("/gradio_api/upload"):
         return MOST_OF_UPLOADS
-    if path.endswith("/paddock/attachments"):
+    if path.endswith("/paddock/chats/import"):
+        return MOST_OF_IMPORTS
+    if path.endswith(("/paddock/attachments", "/paddock/knowledge/files", "/paddock/characters/import")):
         return MOST_OF_ATTACHMENTS
-    return MOST_OF_EXTENSIONS if path.startswith("/extensions/") else MOST
+    return MOST_OF_EXTENSIONS if path.startswith(("/extensions/", "/v1/audio/")) else MOST
 
 
 class BodyLimitMiddleware:

@@ -15,4 +15,6 @@ OF_CHARACTERS = (
     "chat_template_str",
     "chat_instruct_command",
 )
-MODE_FIELDS = frozenset({"mode", "instruction_template", "instruction_template_str", *OF_CHARACTERS})
+# Beside text-generation-webui's: names of lorebooks.
+LOREBOOKS = "lorebooks"
+MODE_FIELDS = frozenset({"mode", "instruction_template", "instruction_template_str", *OF_CHARACTERS, LOREBOOKS})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from modules.api.body_fields import text_field
-from modules.api.chat_mode_fields import OF_CHARACTERS
+from modules.api.body_fields import names_field, text_field
+from modules.api.chat_mode_fields import LOREBOOKS, OF_CHARACTERS
 from modules.app import App
 from modules.chat.characters import Character, fill_in
-from modules.families.message_content import content_text
+from modules.chat.messages import ChatOptions
+from modules.chat.roleplay.card_macros import macro_values
+from modules.chat.roleplay.macros import Macros
 from modules.protocol.errors import SettingError
 from modules.ui.chat_templates import NAMED
 
@@ -21,7 +22,7 @@ _DIALOGUE = (
     "{%- for message in messages %}"
     "{%- if message['role'] == 'system' -%}"
     "{%- if message['content'] -%}{{- message['content'] + '\\n\\n' -}}{%- endif -%}"
-    "{%- if user_bio -%}{{- user_bio + '\\n\\n' -}}{%- endif -%}"
+    "{%- if user_bio and loop.first -%}{{- user_bio + '\\n\\n' -}}{%- endif -%}"
     "{%- else -%}"
     "{{- (name1 if message['role'] == 'user' else name2) + ': ' + message['content'] + '\\n' -}}"
     "{%- endif -%}"
@@ -33,7 +34,8 @@ _COMMAND = 'Continue the chat dialogue below. Write a single reply for the chara
 @dataclass(frozen=True)
 class ChatMode:
     """How a chat becomes a prompt. `name1`: the user's name; `template`: the client's chat template, "" for that of the
-    model; `dialogue`: the template of chats with a character."""
+    model; `character`: its file's name, or ""; `dialogue`: the template of chats with a character; `lorebooks`: their
+    names."""
 
     mode: str = INSTRUCT
     template: str = ""
@@ -45,6 +47,8 @@ class ChatMode:
     dialogue: str = _DIALOGUE
     command: str = _COMMAND
     warnings: tuple[str, ...] = ()
+    character: str = ""
+    lorebooks: tuple[str, ...] = ()
 
     @property
     def plays(self) -> bool:
@@ -61,48 +65,52 @@ class ChatMode:
         """Return the texts at which another speaker begins."""
         return [f"\n{self.name1}:", f"\n{self.name2}:"] if self.plays else []
 
-    def begin(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the messages after the character's context and, at the start of a chat, its greeting."""
-        if not self.plays:
-            return messages
-        system = [message for message in messages if message["role"] == "system"]
-        rest = [message for message in messages if message["role"] != "system"]
-        texts = (self.context, *(content_text(one["content"]) for one in system))
-        text = "\n\n".join(part for part in texts if part)
-        if self.greeting and not any(message["role"] == "assistant" for message in rest):
-            rest.insert(0, {"role": "assistant", "content": self.greeting})
-        return [{"role": "system", "content": text}, *rest]
-
     def instruction(self, dialogue: str) -> str:
         """Return the instruction to continue a dialogue."""
         return self.command.replace("<|character|>", self.name2).replace("<|prompt|>", dialogue.rstrip("\n"))
 
 
-def read_mode(app: App, body: Mapping[str, Any]) -> ChatMode:
+def read_mode(app: App, body: Mapping[str, object]) -> ChatMode:
     """Return the mode of a request. Raises SettingError, CharacterError or PathError."""
     mode = text_field(body, "mode", INSTRUCT)
     if mode not in _MODES:
         raise SettingError(f"'mode' must be one of {', '.join(_MODES)}.")
     template = _template(body)
     given = {name: text_field(body, name, "") for name in OF_CHARACTERS}
+    lorebooks = _lorebooks(app, body)
     if mode == INSTRUCT:
-        unused = [name for name, value in given.items() if value]
-        words = f"{', '.join(unused)} need the mode chat or chat-instruct, and were ignored." if unused else ""
+        unused = [name for name, value in (*given.items(), (LOREBOOKS, lorebooks)) if value]
+        needs, were = ("needs", "was") if len(unused) == 1 else ("need", "were")
+        words = f"{', '.join(unused)} {needs} the mode chat or chat-instruct, and {were} ignored." if unused else ""
         return ChatMode(template=template, warnings=(words,) if words else ())
-    character = app.characters.load(given["character"]) if _named(given["character"]) else Character("AI")
+    file = given["character"] if _named(given["character"]) else ""
+    character = app.characters.load(file) if file else Character("AI")
     name1 = given["name1"] or given["user_name"] or "You"
-    name2 = given["name2"] or given["bot_name"] or character.name
-    texts = [given["user_bio"], given["context"] or character.context, given["greeting"] or character.greeting]
-    bio, context, greeting = (fill_in(text, name1, name2).strip() for text in texts)
+    name2 = given["name2"] or given["bot_name"] or character.spoken_name
+    bio = fill_in(given["user_bio"], name1, name2).strip()
+    values = macro_values(character.card, name2, ChatOptions(name1=name1, persona=bio))
+    texts = (given["context"] or character.whole_context, given["greeting"] or character.greeting)
+    context, greeting = (Macros(values).expand(text).strip() for text in texts)
     dialogue, command = given["chat_template_str"] or _DIALOGUE, given["chat_instruct_command"] or _COMMAND
-    return ChatMode(mode, template, name1, name2, bio, context, greeting, dialogue, command)
+    return ChatMode(mode, template, name1, name2, bio, context, greeting, dialogue, command, (), file, lorebooks)
+
+
+def _lorebooks(app: App, body: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the names of lorebooks that a client asks for. Raises SettingError for one that is not there."""
+    names = tuple(names_field(body, LOREBOOKS)) if body.get(LOREBOOKS) is not None else ()
+    known = app.chats.lorebooks.names() if names else []
+    for name in names:
+        if name not in known:
+            shown = ", ".join(known) or "none yet"
+            raise SettingError(f"There is no lorebook named {name[:100]!r}. The lorebooks are: {shown}.")
+    return names
 
 
 def _named(character: str) -> bool:
     return character not in ("", "None")
 
 
-def _template(body: Mapping[str, Any]) -> str:
+def _template(body: Mapping[str, object]) -> str:
     """Return the chat template that a client sends or names, or ""."""
     if text := text_field(body, "instruction_template_str", ""):
         return text

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from modules.api.body_fields import is_token_ids, whole_field
 from modules.api.openai_format import OpenAIAnswer, usage
-from modules.api.openai_stream import stream_answer
+from modules.api.openai_stream import DONE, stream_answer
+from modules.api.request_params import wants_usage
 from modules.api.start_generation import start_generation
 from modules.app import App
 from modules.generation.generation import Generation
@@ -20,14 +21,13 @@ from modules.runtime.loaded_model import LoadedModel
 from modules.ui.sse import sse_event
 
 MOST_CHOICES = 128
-_DONE = b"data: [DONE]\n\n"
 _ADDED = ("prompt_tokens", "completion_tokens", "total_tokens", "prefill_seconds", "decode_seconds")
 
 
 class _Prompt(NamedTuple):
     """One prompt of a request, a warning about it or "", and the token ids that it was sent as, if it was."""
 
-    value: Any
+    value: object
     warning: str = ""
     ids: Sequence[int] = ()
 
@@ -84,7 +84,7 @@ class Choices:
         if self.usage_in_stream and not any(generation.error for generation in self.generations):
             answer, generation = self.started[0]
             yield sse_event({**answer.usage_chunk(generation), "usage": self._usage()})
-        yield _DONE
+        yield DONE
 
     def _usage(self) -> dict[str, Any]:
         """Return the sum of the token counts. A prompt with several choices counts once."""
@@ -105,13 +105,13 @@ async def _follow(answer: OpenAIAnswer, generation: Generation, arrived: asyncio
     try:
         async with aclosing(stream_answer(answer, generation)) as events:  # type: ignore[type-var]
             async for event in events:
-                if event != _DONE:
+                if event := event.removesuffix(DONE):
                     arrived.put_nowait(event)
     finally:
         arrived.put_nowait(None)
 
 
-def start_choices(app: App, model: LoadedModel, body: Mapping[str, Any], *, is_chat: bool) -> Choices:
+def start_choices(app: App, model: LoadedModel, body: Mapping[str, object], *, is_chat: bool) -> Choices:
     """Start a generation of the loaded model `model` for each choice. Raises PaddockError, and then none runs."""
     kept = whole_field(body, "n", 1, 1, MOST_CHOICES)
     copies = _copies(body, kept, is_chat)
@@ -119,7 +119,7 @@ def start_choices(app: App, model: LoadedModel, body: Mapping[str, Any], *, is_c
         prompts = [_Prompt(body.get("prompt"))]
     else:
         prompts = _prompts(model, body["prompt"], copies)
-    options, started = body.get("stream_options"), list[tuple[OpenAIAnswer, Generation]]()
+    usage_in_stream, started = wants_usage(body), list[tuple[OpenAIAnswer, Generation]]()
     several = len(prompts) * copies > 1
     try:
         for prompt, warning, ids in prompts:
@@ -137,10 +137,10 @@ def start_choices(app: App, model: LoadedModel, body: Mapping[str, Any], *, is_c
         for _, generation in started:
             generation.cancel()
         raise
-    return Choices(started, copies, kept, isinstance(options, dict) and bool(options.get("include_usage")))
+    return Choices(started, copies, kept, usage_in_stream)
 
 
-def _copies(body: Mapping[str, Any], kept: int, is_chat: bool) -> int:
+def _copies(body: Mapping[str, object], kept: int, is_chat: bool) -> int:
     """Return how many answers each prompt gets: `best_of`, of which `kept` are shown. Raises SettingError."""
     best = body.get("best_of")
     if is_chat:
@@ -161,7 +161,7 @@ def _likelihood(generation: Generation) -> float:
     return sum(scores) / len(scores) if scores else -math.inf
 
 
-def _seed(seed: Any, copy: int) -> Any:
+def _seed(seed: object, copy: int) -> object:
     """Return another seed for each copy of a prompt, or all would be the same."""
     return seed + copy if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 else seed
 

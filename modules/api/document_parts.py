@@ -1,4 +1,5 @@
-"""Documents and images in the messages of a request: a document becomes its text, an image a file for the model."""
+"""Documents, images and sounds in the messages of a request: a document becomes its text, the others files for the
+model."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
-from modules.api.image_parts import ImagePart, image_data, image_places
+from modules.api.media_parts import MediaPart, audio_data, image_data, media_places
 from modules.chat.attachments.document_text import DocumentText, read_document_bytes
 from modules.chat.attachments.model_images import ModelImages
 from modules.chat.document_prompt import document_block
@@ -19,27 +20,30 @@ from modules.protocol.errors import SettingError, Unsupported
 # Reading takes a process of up to a gibibyte.
 _AT_ONCE = 2
 _MOST_DOCUMENTS = 20
-_MOST_IMAGES = 50
+_MOST_MEDIA = 50
 
 
 class DocumentReader:
-    """Reads the documents and images of requests, a few at a time. Only for use on the server's event loop."""
+    """Reads the documents, images and sounds of requests, a few at a time. Only for use on the server's event loop."""
 
     def __init__(self, images: ModelImages) -> None:
         self._images = images
         self._limiter = CapacityLimiter(_AT_ONCE)
 
     async def read(self, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """Replace each document in a request's messages by its text, and each image by an ImagePart. Return sentences
-        about what a text lacks.
+        """Replace each document in a request's messages by its text, and each image and sound by a MediaPart. Return
+        sentences about what a text lacks.
 
-        Raises SettingError, Unsupported, DocumentError or ImageError.
+        Raises SettingError, Unsupported, DocumentError, ImageError or AudioError.
         """
-        for number, (parts, place) in enumerate(image_places(body)):
-            if number >= _MOST_IMAGES:
-                raise SettingError(f"A request can have at most {_MOST_IMAGES} images. Send fewer.")
-            path = await run_sync(self._images.add, image_data(parts[place]), limiter=self._limiter)
-            parts[place] = ImagePart(type="image", path=path)
+        for number, (parts, place) in enumerate(media_places(body)):
+            if number >= _MOST_MEDIA:
+                raise SettingError(f"A request can have at most {_MOST_MEDIA} images and sounds. Send fewer.")
+            part = parts[place]
+            is_audio = part["type"] == "input_audio"
+            add, data = (self._images.add_audio, audio_data(part)) if is_audio else (self._images.add, image_data(part))
+            path = await run_sync(add, data, limiter=self._limiter)
+            parts[place] = MediaPart(type="audio" if is_audio else "image", path=path)
         notes: list[str] = []
         for number, part in enumerate(_documents(body)):
             if number >= _MOST_DOCUMENTS:
@@ -54,7 +58,7 @@ class DocumentReader:
         return tuple(notes)
 
 
-def _documents(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _documents(body: Mapping[str, object]) -> Iterator[dict[str, object]]:
     """Yield the parts with documents: of OpenAI's chats, of its responses, and of Anthropic's messages."""
     for field in ("messages", "input"):
         messages = body.get(field)

@@ -15,6 +15,7 @@ _STATUS = {
     "prompt": 400,
     "document": 400,
     "image": 400,
+    "audio": 400,
     "attachment": 400,
     "character": 400,
     "unsupported": 400,
@@ -36,7 +37,8 @@ def http_status(error: PaddockError, default: int = 503) -> int:
 
 def error_body(error: PaddockError) -> dict[str, object]:
     """Return an error as OpenAI clients expect it, with `lower`: the settings of the loader to lower."""
-    return {"error": {"message": error.message, "type": error.code, "code": error.code, "lower": list(error.lower)}}
+    values = {"message": error.message, "type": error.code, "param": None, "code": error.code}
+    return {"error": {**values, "lower": list(error.lower)}}
 
 
 def error_response(error: PaddockError, body: dict[str, object] | None = None) -> JSONResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -100,7 +100,7 @@ def router(app: App) -> APIRouter:
     return routes
 
 
-def as_response(value: Any) -> Response:
+def as_response(value: object) -> Response:
     """Return the response for what an extension's route or tool answered: a JSON value, a text, bytes or a Response."""
     if isinstance(value, Response):
         return value

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+
+from starlette.types import Scope
 
 from modules.api.authentication import LOGIN
 
@@ -37,18 +38,18 @@ class FailedLogins:
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._clock, self._sleep = clock, sleep
         self._senders: OrderedDict[str, _Sender] = OrderedDict()
 
-    def refusal(self, scope: Mapping[str, object]) -> tuple[int, str]:
+    def refusal(self, scope: Scope) -> tuple[int, str]:
         """Return (429, sentence) for a guess of a sender with too many waiting guesses, else (200, "")."""
         sender = self._senders.get(_address(scope))
         busy = sender is not None and sender.waiting >= MOST_WAITING and _is_guess(scope)
         return (429, TOO_MANY) if busy else (200, "")
 
-    async def slow_down(self, scope: Mapping[str, object], status: int) -> None:
+    async def slow_down(self, scope: Scope, status: int) -> None:
         """Wait before a wrong secret is answered. A request without a secret is no guess: browsers begin so."""
         if status != 401 or not _is_guess(scope):
             return
@@ -70,12 +71,12 @@ class FailedLogins:
             sender.waiting -= 1
 
 
-def _address(scope: Mapping[str, Any]) -> str:
+def _address(scope: Scope) -> str:
     client = scope.get("client")
     return str(client[0]) if client else "an unknown address"
 
 
-def _is_guess(scope: Mapping[str, Any]) -> bool:
+def _is_guess(scope: Scope) -> bool:
     if scope.get("path") == LOGIN and scope.get("method") == "POST":
         return True
     return any(name in (b"authorization", b"x-api-key") for name, _ in scope["headers"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -11,9 +10,10 @@ from starlette.responses import Response
 
 from modules.api.account_gate import account_of
 from modules.api.api_generations import ApiGenerations
-from modules.api.body_fields import is_token_ids, names_field, text_field, whole_field
+from modules.api.body_fields import flag_field, is_token_ids, names_field, text_field, whole_field
 from modules.api.error_status import error_response
 from modules.api.internal_models import load_model, unload_model
+from modules.api.keep_alive_fields import read_keep_alive
 from modules.api.model_turns import ModelTurns
 from modules.api.request_params import parse_body, request_messages
 from modules.api.request_record import api_router
@@ -31,7 +31,7 @@ NO_MODEL = "None"
 # More tokens than anyone reads would take long to send.
 MOST_LOGITS = 10_000
 
-Body = dict[str, Any]
+Body = dict[str, object]
 
 
 class AdapterNotFound(PaddockError):
@@ -44,7 +44,7 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
     """Return the routes below /v1/internal. `generations`: those that API clients started."""
     routes = api_router("/internal")
 
-    def post(path: str, answer: Callable[[Body], Any]) -> None:
+    def post(path: str, answer: Callable[[Body], object]) -> None:
         """Add a route that answers a JSON body. An empty body counts as {}."""
 
         async def route(request: Request) -> Response:
@@ -53,7 +53,7 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
 
         routes.add_api_route(path, route, methods=["POST"])
 
-    def ask(path: str, answer: Callable[[LoadedModel, Body], Any]) -> None:
+    def ask(path: str, answer: Callable[[LoadedModel, Body], object]) -> None:
         """Add a route that asks a loaded model: the one that the body names, which is loaded if necessary, or the
         default one."""
 
@@ -61,7 +61,8 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
             raw = await request.body()
             try:
                 body = parse_body(raw) if raw.strip() else {}
-                if not body.get("model"):
+                read_keep_alive(body)
+                if not text_field(body, "model", ""):
                     return SafeJSONResponse(await run_in_threadpool(answer, app.pool.default.supervisor, body))
                 async with turns.use(body, request) as model:
                     return SafeJSONResponse(await run_in_threadpool(answer, model, body))
@@ -70,39 +71,41 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
 
         routes.add_api_route(path, route, methods=["POST"])
 
-    def get(path: str, answer: Callable[[], Any]) -> None:
+    def get(path: str, answer: Callable[[], object]) -> None:
         routes.add_api_route(path, lambda: _answer(answer), methods=["GET"])
 
     def tokens_of(model: LoadedModel, body: Body) -> list[int]:
         return model.tokenize(text_field(body, "text"), True)
 
-    def encode(model: LoadedModel, body: Body) -> Any:
+    def encode(model: LoadedModel, body: Body) -> object:
         tokens = tokens_of(model, body)
         return {"tokens": tokens, "length": len(tokens)}
 
-    def decode(model: LoadedModel, body: Body) -> Any:
+    def decode(model: LoadedModel, body: Body) -> object:
         tokens = body.get("tokens")
-        if tokens != [] and not is_token_ids(tokens):
-            raise SettingError("'tokens' must be a list of token ids, as /v1/internal/encode returns them.")
-        return {"text": model.detokenize(tokens) if tokens else ""}
+        if is_token_ids(tokens):
+            return {"text": model.detokenize(tokens)}
+        if tokens == []:
+            return {"text": ""}
+        raise SettingError("'tokens' must be a list of token ids, as /v1/internal/encode returns them.")
 
-    def chat_prompt(model: LoadedModel, body: Body) -> Any:
+    def chat_prompt(model: LoadedModel, body: Body) -> object:
         chat = Generate(
             "",
             messages=request_messages(body),
             template=text_field(body, "instruction_template_str", ""),
-            continue_last=body.get("continue_") is True,
+            continue_last=flag_field(body, "continue_"),
         )
         return {"prompt": render_chat(model, chat).result.prompt}
 
-    def logits(model: LoadedModel, body: Body) -> Any:
-        if body.get("use_samplers"):
+    def logits(model: LoadedModel, body: Body) -> object:
+        if flag_field(body, "use_samplers"):
             raise Unsupported("Probabilities after the samplers are not supported. Leave 'use_samplers' out.")
         prompt, top = text_field(body, "prompt"), whole_field(body, "top_logits", 50, 1, MOST_LOGITS)
         likeliest = model.next_token_probabilities(prompt, top)
         return {"logits": {entry["text"]: entry["probability"] for entry in likeliest}}
 
-    def info() -> Any:
+    def info() -> object:
         state = app.supervisor.state
         ready = state.phase == "ready"
         return {
@@ -118,15 +121,15 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
         generations.cancel_all("" if account is None or account.is_admin else account_client(account))
         return SafeJSONResponse(OK)
 
-    def load(body: Body) -> Any:
+    def load(body: Body) -> object:
         load_model(app, body)
         return OK
 
-    def unload(body: Body) -> Any:
+    def unload(body: Body) -> object:
         unload_model(app, text_field(body, "model_name", ""))
         return OK
 
-    def apply(names: list[str]) -> Any:
+    def apply(names: list[str]) -> object:
         known = {adapter.name for adapter in app.library.adapters()}
         if missing := [name for name in names if name not in known]:
             raise AdapterNotFound(
@@ -152,7 +155,7 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations) -> APIRoute
     return routes
 
 
-def _answer(function: Callable[[], Any]) -> Response:
+def _answer(function: Callable[[], object]) -> Response:
     try:
         return SafeJSONResponse(function())
     except PaddockError as error:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from modules.api.body_fields import object_field, text_field
+from modules.api.body_fields import flag_field, object_field, text_field
 from modules.api.keep_alive_fields import apply_keep_alive, read_keep_alive
 from modules.app import App
 from modules.protocol.errors import SettingError, Unsupported
@@ -48,26 +47,26 @@ def load_model(app: App, body: Mapping[str, object]) -> None:
     name = text_field(body, "model_name").strip().rstrip("/")
     if name not in app.library.names():
         raise app.on_request.not_found(name)
+    beside, pinned = flag_field(body, "beside"), flag_field(body, "pinned")
     for field in _TEMPLATES:
-        if body.get(field):
+        if text_field(body, field, ""):
             raise Unsupported(f"{field!r} cannot be set for a model here. Choose the template with each request.")
     given = {**object_field(body, "args"), **object_field(body, "settings")}
-    loader = given.pop("loader", None) or body.get("loader") or ""
-    if not isinstance(loader, str):
-        raise SettingError("'loader' must be the name of a loader.")
+    loader = text_field(given, "loader", "") or text_field(body, "loader", "")
+    given.pop("loader", None)
     loader = _LOADERS.get(loader.lower(), loader if loader in app.registry.specs else loader.lower())
     if loader and loader not in app.registry.specs:
         names = ", ".join(spec.name for spec in app.registry.shown())
         raise SettingError(f"There is no loader named {loader[:100]!r}. The loaders are: {names}.")
     spec, saved = app.loaders.choose(name, loader)
     settings, chosen = {**saved, **_settings(spec, given)} if given else None, read_keep_alive(body)
-    if body.get("beside") is True:
+    if beside:
         app.on_request.load_beside(name, spec.name, settings)
     else:
         app.models.load(name, spec.name, settings)
     if model := app.pool.find(name):
         apply_keep_alive(model, chosen)
-        model.pinned = body.get("pinned") is True
+        model.pinned = pinned
         app.idle_unloader.wake()
 
 
@@ -82,7 +81,7 @@ def unload_model(app: App, name: str) -> None:
         app.pool.remove(model)
 
 
-def _settings(spec: LoaderSpec, given: Mapping[str, object]) -> dict[str, Any]:
+def _settings(spec: LoaderSpec, given: Mapping[str, object]) -> dict[str, object]:
     """Return the settings by Paddock's names. Raises SettingError for one that the loader does not have."""
     known = [setting.name for setting in describe(spec.settings)]
     found = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -12,12 +12,12 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from modules.api.authentication import LOGIN, LOGOUT
+from modules.api.authentication import LOGIN, LOGOUT, is_secret
 from modules.api.failed_logins import FailedLogins
 from modules.api.sessions import Sessions, cookie, token_of
 from modules.protocol.errors import PaddockError
 from modules.settings.access import Access
-from modules.settings.accounts import OWNER, Account, Accounts
+from modules.settings.accounts import OWNER, Account, Accounts, admin_key_account
 
 _PAGE = Path(__file__).parent / "login.html"
 _WRONG = "The name or the password is wrong."
@@ -62,7 +62,8 @@ class _Login:
             await self._failed.slow_down(request.scope, 401)
             return self.show(_WRONG, 401, name)
         self._sessions.end(token_of(request.headers))
-        return self._go("./", self._sessions.begin(account), request)
+        credentials = account.credentials if account else self._access.password
+        return self._go("./", self._sessions.begin(account.name if account else OWNER, credentials), request)
 
     def end(self, request: Request) -> Response:
         """End the session."""
@@ -71,8 +72,10 @@ class _Login:
 
     async def _check(self, name: str, password: str) -> tuple[bool, Account | None]:
         if name == OWNER:
-            owners = self._access.password
-            return bool(owners) and secrets.compare_digest(password.encode(), owners.encode()), None
+            word = password.encode()
+            if is_secret(word, self._access.admin_key):
+                return True, admin_key_account(self._access.admin_key)
+            return is_secret(word, self._access.password), None
         self._waiting += 1
         try:
             # Not on threads, of which there are few: they would be missing elsewhere.
@@ -90,13 +93,15 @@ class _Login:
         return RedirectResponse(address, 303, headers)
 
 
-def router(access: Access, accounts: Accounts, sessions: Sessions, failed: FailedLogins) -> APIRouter:
-    """Return the routes for logging in and out."""
+def router(
+    access: Access, accounts: Accounts, sessions: Sessions, failed: FailedLogins, closed: Callable[[], bool]
+) -> APIRouter:
+    """Return the routes for logging in and out. `closed`: returns True while people have to log in."""
     routes, login = APIRouter(), _Login(access, accounts, sessions, failed)
 
     @routes.get(LOGIN)
     def show() -> Response:
-        return login.show()
+        return login.show() if closed() else RedirectResponse("./", 303)
 
     @routes.post(LOGIN)
     async def begin(request: Request) -> Response:

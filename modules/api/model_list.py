@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
 
 from modules.app import App
 from modules.protocol.errors import PaddockError
@@ -41,7 +40,7 @@ def _entry(app: App, name: str, end: float) -> dict[str, object]:
     found = app.pool.find(name)
     state = found.supervisor.state if found else ModelState()
     loaded = state.phase == "ready"
-    entry: dict[str, Any] = {
+    entry: dict[str, object] = {
         "id": name,
         "object": "model",
         "created": 0,  # Typed clients refuse an entry without it; when a model was made is unknown.
@@ -52,6 +51,7 @@ def _entry(app: App, name: str, end: float) -> dict[str, object]:
         "context": state.info.context if loaded and state.info else None,
         "size_bytes": None,
         "sees_images": state.info.sees_images if loaded and state.info else None,
+        "hears_audio": bool(state.info.audio_formats) if loaded and state.info else None,
         "purpose": None,
     }
     if time.monotonic() < end:
@@ -61,5 +61,6 @@ def _entry(app: App, name: str, end: float) -> dict[str, object]:
             entry["purpose"] = facts.purpose or None
             entry["context"] = entry["context"] or facts.context or None
             entry["sees_images"] = facts.vision if entry["sees_images"] is None else entry["sees_images"]
+            entry["hears_audio"] = facts.audio if entry["hears_audio"] is None else entry["hears_audio"]
             entry["loader"] = entry["loader"] or app.loaders.choose(name)[0].name
     return entry

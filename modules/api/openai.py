@@ -78,7 +78,7 @@ def router(app: App) -> APIRouter:
             return error_response(error)
 
     @routes.get("/openapi.json")
-    def openapi() -> dict[str, Any]:
+    def openapi() -> dict[str, object]:
         return openapi_document()
 
     @routes.get("/models/{name:path}")

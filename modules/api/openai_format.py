@@ -32,19 +32,21 @@ class OpenAIAnswer:
     echo: str = ""
     template: str = ""
     index: int = 0
-    prompt_logprobs: tuple[dict[str, Any], ...] = ()
+    prompt_logprobs: tuple[dict[str, object], ...] = ()
 
     def parts(self) -> ReplyParts | None:
         """Return what splits the reply of a chat into reasoning, content and tool calls; None without a chat."""
         tools = self.options.tools
-        return ReplyParts(self.template, tools.schemas, tools.several, self.options.strip) if self.is_chat else None
+        if not self.is_chat:
+            return None
+        return ReplyParts(self.template, tools.schemas, tools.several, self.options.strip, tools.template)
 
     def chunk(
         self,
         part: dict[str, Any],
         reason: str | None = None,
         first: bool = False,
-        logprobs: dict[str, Any] | None = None,
+        logprobs: dict[str, object] | None = None,
     ) -> dict[str, Any]:
         """Return one part of a streamed answer: {"content": text}, or another of ReplyParts. The first part of a chat
         names the role."""
@@ -74,7 +76,7 @@ class OpenAIAnswer:
             head["warnings"] = [*head.get("warnings", ()), *notes]
         return {**head, "choices": [choice], "usage": usage(generation)}
 
-    def usage_chunk(self, generation: Generation) -> dict[str, Any]:
+    def usage_chunk(self, generation: Generation) -> dict[str, object]:
         """Return the last part of a stream whose client asked for usage."""
         return {**self._head(".chunk" if self.is_chat else ""), "choices": [], "usage": usage(generation)}
 
@@ -109,6 +111,10 @@ def usage(generation: Generation) -> dict[str, Any]:
         "completion_tokens": finished.generated_tokens,
         "total_tokens": finished.prompt_tokens + finished.generated_tokens,
         "prompt_tokens_details": {"cached_tokens": finished.cached_tokens},
+        "completion_tokens_details": {
+            "accepted_prediction_tokens": finished.accepted_tokens,
+            "rejected_prediction_tokens": finished.drafted_tokens - finished.accepted_tokens,
+        },
         **cut,
         "prefill_seconds": round(finished.prefill_seconds, 6),
         "decode_seconds": round(finished.decode_seconds, 6),

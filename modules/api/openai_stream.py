@@ -16,6 +16,8 @@ from modules.chat.reply_parts import ReplyParts
 from modules.generation.generation import Generation
 from modules.ui.sse import ThreadWaker, sse_event
 
+DONE = b"data: [DONE]\n\n"
+
 
 async def stream_answer(answer: OpenAIAnswer, generation: Generation) -> AsyncIterator[bytes]:
     """Yield the chunks of an answer as text arrives, then the reason, the usage if asked for, and [DONE]."""
@@ -27,17 +29,19 @@ async def stream_answer(answer: OpenAIAnswer, generation: Generation) -> AsyncIt
         async for delta in deltas:
             yield sse_event(answer.chunk(delta, first=first, logprobs=logprobs.take()))
             first = False
+    end = b""
     if generation.error is not None:
-        yield sse_event(error_body(generation.error))
+        end += sse_event(error_body(generation.error))
     else:
         assert generation.finished is not None
         last = answer.chunk({}, finish_reason(generation.finished, parts), first, logprobs.take())
         if notes := end_notes(generation):
             last["warnings"] = [*last.get("warnings", ()), *notes]
-        yield sse_event(last)
+        end += sse_event(last)
         if answer.options.usage_in_stream:
-            yield sse_event(answer.usage_chunk(generation))
-    yield b"data: [DONE]\n\n"
+            end += sse_event(answer.usage_chunk(generation))
+    # One write, as each wakes the client.
+    yield end + DONE
 
 
 class _NewLogprobs:
@@ -48,18 +52,18 @@ class _NewLogprobs:
         self._format = TokenLogprobs(answer.is_chat)
         self._sent = 0
 
-    def of_prompt(self) -> dict[str, Any] | None:
+    def of_prompt(self) -> dict[str, object] | None:
         """Return those of the prompt."""
         return self._format.format(self._answer.prompt_logprobs) if self._answer.options.logprobs >= 0 else None
 
-    def take(self) -> dict[str, Any] | None:
+    def take(self) -> dict[str, object] | None:
         """Return those of tokens that arrived since the last call."""
         new = self._generation.logprobs[self._sent :]
         self._sent += len(new)
         return self._format.format(new) if new and self._answer.options.logprobs >= 0 else None
 
 
-async def reply_deltas(parts: ReplyParts | None, generation: Generation) -> AsyncIterator[dict[str, Any]]:
+async def reply_deltas(parts: ReplyParts | None, generation: Generation) -> AsyncIterator[dict[str, object]]:
     """Yield the deltas of a reply as its text arrives, until the generation ends or fails.
 
     `parts`: what splits the reply of a chat; without it, each delta is {"content": text}.

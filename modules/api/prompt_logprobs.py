@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from modules.protocol.errors import PromptError
+from modules.protocol.events import ScoreResult
 from modules.runtime.loaded_model import LoadedModel
 
 # Tokens that are scored at once. Their logits are in a file: 128 rows of a vocabulary of 150,000 take 77 MB.
@@ -19,7 +19,7 @@ _BLOCK = 16
 _Ranked = list[tuple[int, float]]
 
 
-def prompt_logprobs(model: LoadedModel, text: str, ids: list[int], top: int) -> list[dict[str, Any]]:
+def prompt_logprobs(model: LoadedModel, text: str, ids: list[int], top: int) -> list[dict[str, object]]:
     """Return an entry as in events.Chunk.logprobs for each token of a prompt; the first one may have the logprob None.
 
     `ids`: the token ids that the client sent, or []. A start token that the model adds is read and not listed.
@@ -36,7 +36,7 @@ def prompt_logprobs(model: LoadedModel, text: str, ids: list[int], top: int) -> 
     for first in range(1, len(tokens), _ROWS):
         part = tokens[: first + _ROWS]
 
-        def read(file: Path, answer: dict[str, Any], targets: list[int] = part[first:]) -> list[tuple[float, _Ranked]]:
+        def read(file: Path, answer: ScoreResult, targets: list[int] = part[first:]) -> list[tuple[float, _Ranked]]:
             return _scores(file, answer, targets, top)
 
         scores += worker.score(part, first, read)
@@ -63,7 +63,7 @@ def _added(tokens: list[int], ids: list[int], text: str, bos: str, first: list[b
     return int(bool(first and bos) and first[0] == bos.encode() and not text.startswith(bos))
 
 
-def _scores(file: Path, answer: dict[str, Any], targets: list[int], top: int) -> list[tuple[float, _Ranked]]:
+def _scores(file: Path, answer: ScoreResult, targets: list[int], top: int) -> list[tuple[float, _Ranked]]:
     """Return ln p of each target, and the likeliest tokens in its place."""
     if (known := answer.get("log_probabilities")) is not None:
         return [(float(score), [(token, float(score))][:top]) for token, score in zip(targets, known, strict=False)]

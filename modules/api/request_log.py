@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from modules.api.request_record import RequestRecord
 from modules.generation.generation import Generation
@@ -32,8 +31,8 @@ class RequestLog:
         self._write(" ".join(parts))
 
 
-def _facts(record: RequestRecord) -> dict[str, Any]:
-    facts: dict[str, Any] = {"seconds": f"{record.seconds:.3f}"}
+def _facts(record: RequestRecord) -> dict[str, object]:
+    facts: dict[str, object] = {"seconds": f"{record.seconds:.3f}"}
     if not record.generations:
         return facts
     first = record.generations[0]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from modules.api.body_fields import whole_field
+from modules.api.body_fields import check_kinds, flag_field, object_field, text_field, whole_field
 from modules.api.chat_mode_fields import MODE_FIELDS
-from modules.api.image_parts import ImagePart, join_parts
 from modules.api.keep_alive_fields import KEEP_ALIVE_FIELDS
+from modules.api.media_parts import MediaPart, join_parts
+from modules.api.parameter_kinds import PARAMETERS, check_parameter
 from modules.api.response_format import FORMAT_FIELDS, read_response_format
 from modules.api.token_logprobs import LOGPROB_FIELDS, ranks_answers, read_logprobs
 from modules.api.tool_request import TOOL_FIELDS, ToolRequest, read_calls, read_tools
@@ -20,6 +20,7 @@ from modules.protocol.errors import PromptError, SettingError, Unsupported
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.sampling_texts import MOST_TOKENS
+from modules.ui.json_body import parse_json_body
 
 # The API's names for Paddock's parameters.
 _NAMES = {
@@ -44,13 +45,9 @@ _OTHER = (
 CONTINUE_FIELDS = ("continue_", "continue_final_message")
 _OF_CHATS = MODE_FIELDS.union({"chat_template_kwargs", "enable_thinking", "reasoning_effort", *CONTINUE_FIELDS})
 _ROLES = {"developer": "system"} | {name: name for name in ("system", "user", "assistant", "tool", "function")}
-ONLY_TEXT = "This part of a message cannot be read here. Leave audio and other parts out of the messages."
+ONLY_TEXT = "This part of a message cannot be read here. Leave it out of the messages."
 # Seeds of other servers have up to 64 bits, signed or unsigned.
 _SEEDS = range(-(2**63), 2**64)
-
-# No request needs deeper nesting, and the code that reads it later would exhaust the stack.
-_DEEPEST = 64
-_TOO_DEEP = f"The body is nested more than {_DEEPEST} levels deep. Send a JSON object with fewer levels."
 
 
 @dataclass(frozen=True)
@@ -84,12 +81,9 @@ class RequestOptions:
 def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) -> RequestOptions:
     """Return the options of a request. Raises SettingError, PromptError or Unsupported."""
     refuse_unsupported(body)
-    if not isinstance(stream := body.get("stream") or False, bool):
-        raise SettingError("'stream' must be true or false, without quotes.")
-    if not isinstance(extensions := body.get("extensions", True), bool):
-        raise SettingError("'extensions' must be true or false, without quotes.")
-    echo = "messages" not in body and body.get("echo") is True
-    known = {entry.name for entry in fields(SamplingParams)}
+    stream, extensions = flag_field(body, "stream"), flag_field(body, "extensions", True)
+    echo = "messages" not in body and flag_field(body, "echo")
+    check_kinds(body, {"user": str, "suffix": str})
     other = _OTHER | _OF_CHATS if "messages" in body else _OTHER
     values: dict[str, Any] = {}
     ignored: list[str] = []
@@ -99,9 +93,12 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
         if name in FORMAT_FIELDS:
             continue
         parameter = _NAMES.get(name, name)
-        if parameter in known:
-            if value is not None:
-                values[parameter] = value
+        if parameter in PARAMETERS:
+            if value is None:
+                continue
+            check_parameter(name, parameter, value)
+            if values.setdefault(parameter, value) != value:
+                raise SettingError(f"{name!r} has another name in this request, with another value. Send one of them.")
         elif name not in other and value not in (None, [], {}, False) and not (name == "echo" and echo):
             ignored.append(name)
     values |= wanted.values
@@ -118,14 +115,14 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
         del values["max_new_tokens"]
     if "seed" in values:
         values["seed"] = _seed(values["seed"])
-    params = presets.merge(str(body.get("preset") or ""), values)
+    params = presets.merge(text_field(body, "preset", ""), values)
     warnings = [*wanted.warnings, *(f"{name} is not a parameter here and was ignored." for name in ignored)]
     warnings += [f"{spec.title} does not honour {name}; it was ignored." for name in spec.ignores(params)]
-    options, logprobs = body.get("stream_options"), read_logprobs(body, spec)
+    logprobs = read_logprobs(body, spec)
     return RequestOptions(
         params,
         stream,
-        isinstance(options, dict) and bool(options.get("include_usage")),
+        wants_usage(body),
         "max_new_tokens" in values,
         tuple(warnings),
         extensions=extensions,
@@ -139,12 +136,14 @@ def read_options(body: Mapping[str, Any], presets: Presets, spec: LoaderSpec) ->
     )
 
 
+def wants_usage(body: Mapping[str, Any]) -> bool:
+    """Return True if the stream ends with the token counts. Raises SettingError."""
+    return flag_field(object_field(body, "stream_options"), "include_usage")
+
+
 def _continues(body: Mapping[str, Any]) -> bool:
     """Return True if the last message is the beginning of the reply. Raises SettingError."""
-    for name in CONTINUE_FIELDS:
-        if not isinstance(body.get(name), (bool, type(None))):
-            raise SettingError(f"{name!r} must be true or false, without quotes.")
-    if not any(body.get(name) for name in CONTINUE_FIELDS):
+    if not any([flag_field(body, name) for name in CONTINUE_FIELDS]):
         return False
     messages = body.get("messages")
     last = messages[-1] if isinstance(messages, list) and messages else {}
@@ -186,7 +185,7 @@ def request_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             )
         content = message.get("content")
         if isinstance(content, list):
-            content = join_parts([part if isinstance(part, ImagePart) else _text_of(part) for part in content])
+            content = join_parts([part if isinstance(part, MediaPart) else _text_of(part) for part in content])
         elif not isinstance(content, (str, type(None))):
             raise PromptError("A message's 'content' must be a text, or a list of {type: text, text}.")
         own = {key: value for key, value in message.items() if key not in ("tool_calls", "tool_call_id")}
@@ -204,30 +203,7 @@ def _text_of(part: Any) -> str:
 
 def parse_body(raw: bytes) -> dict[str, Any]:
     """Return the JSON object of a body. Raises SettingError."""
-    try:
-        body = json.loads(raw, parse_constant=_no_number)
-    except ValueError as error:
-        raise SettingError(f"The body is not JSON: {error}. Send a JSON object.") from None
-    except RecursionError:
-        raise SettingError(_TOO_DEEP) from None
+    body = parse_json_body(raw)
     if not isinstance(body, dict):
         raise SettingError("The body must be a JSON object.")
-    if _deeper_than(_DEEPEST, body):
-        raise SettingError(_TOO_DEEP)
     return body
-
-
-def _no_number(name: str) -> None:
-    # Python accepts NaN and Infinity, which JSON does not have and range checks do not catch.
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _deeper_than(most: int, value: Any) -> bool:
-    """Return True if `value` is nested more than `most` levels deep."""
-    level = [value]
-    for _ in range(most):
-        parts = [part.values() if isinstance(part, dict) else part for part in level]
-        level = [inner for part in parts for inner in part if isinstance(inner, (dict, list))]
-        if not level:
-            return False
-    return True

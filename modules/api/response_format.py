@@ -63,9 +63,9 @@ def force_schema(schema: object, strict: bool) -> ResponseFormat:
     return ResponseFormat({"json_schema": json.dumps(normal, ensure_ascii=False)}, warnings)
 
 
-def _of_field(name: str, value: Any) -> tuple[str, object, bool] | None:
+def _of_field(name: str, value: object) -> tuple[str, object, bool] | None:
     """Return (kind, value, strict) of one field of the request, or None where it asks for nothing."""
-    if value is None or value == "" or (value == {} and name not in ("json_schema", "guided_json")):
+    if value is None or value == "" or (value == {} and name in ("response_format", "structured_outputs")):
         return None
     if name == "guided_choice":
         return "choice", value, False
@@ -92,7 +92,7 @@ def _of_type(value: Any) -> tuple[str, object, bool] | None:
     raise SettingError(_FORMS)
 
 
-def _wrapped(value: Any) -> tuple[str, object, bool]:
+def _wrapped(value: object) -> tuple[str, object, bool]:
     if not isinstance(value, dict) or "schema" not in value:
         raise SettingError(f"{_FORMS} 'json_schema' has no 'schema'.")
     strict = value.get("strict") or False
@@ -101,7 +101,7 @@ def _wrapped(value: Any) -> tuple[str, object, bool]:
     return "json", value["schema"], strict
 
 
-def _structured(value: Any) -> tuple[str, object, bool]:
+def _structured(value: object) -> tuple[str, object, bool]:
     """Return what vLLM's field `structured_outputs` asks for."""
     given = (
         {key: entry for key, entry in value.items() if entry not in (None, False)} if isinstance(value, dict) else {}
@@ -127,7 +127,7 @@ def _parse(name: str, text: str) -> object:
         raise SettingError(f"{name!r} is not JSON: {str(error).rstrip('.')}. Send a JSON schema.") from None
 
 
-def _choice_grammar(value: Any) -> str:
+def _choice_grammar(value: object) -> str:
     """Return the GBNF grammar of a list of texts."""
     texts = value if isinstance(value, list) else []
     if not texts or len(texts) > _MOST_CHOICES or not all(isinstance(text, str) and text for text in texts):

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 # The page's own routes. With the root path /paddock, a proxy that removes the path sends addresses that begin like
 # these.
 _OWN = re.compile(
-    r"/paddock/(?:(?:static|chats|notebook|events|start|model|models|workshop|attachments|tools)(?:/|$)|extensions/[^/]+/fault$)"
+    r"/paddock/(?:(?:static|chats|folders|prompts|notebooks?|events|start|model|models|workshop|attachments|tools|characters|personas|lorebooks|commands|voice|knowledge)(?:/|$)|extensions/[^/]+/fault$)"
 )
 
 

@@ -57,16 +57,19 @@ class SecurityMiddleware:
         other_site = bool(reason)
         if other_site and not (is_api(scope) and is_allowed_site(self._config, headers)):
             return status, reason
-        if self._gate:
+        gate = self._gate if self._gate and self._gate.closed else None
+        if self._gate and not other_site and self._gate.admits_admin_key(scope, headers):
+            return 200, ""
+        if gate:
             if scope["path"] in (LOGIN, LOGOUT):
                 return 200, ""
-            status, reason = self._gate.check(scope, headers, bearer_only=other_site)
+            status, reason = gate.check(scope, headers, bearer_only=other_site)
             if status != 401:
                 return status, reason
-        return check_secret(self._config, scope, headers, bearer_only=other_site)
+        return check_secret(self._config, scope, headers, bearer_only=other_site, accounts=gate is not None)
 
     def _refuse(self, scope: Any, status: int, reason: str) -> Response:
-        if status == 401 and self._gate:
+        if status == 401 and self._gate and self._gate.closed:
             if _opens_a_page(scope):
                 # Relative, because a proxy may serve Paddock under a path that it does not know.
                 up = "../" * (scope["path"].count("/") - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -17,7 +18,7 @@ from modules.api.account_apps import AccountApps
 from modules.api.account_gate import AccountGate
 from modules.api.account_pages import AccountPages
 from modules.api.body_limits import BodyLimitMiddleware
-from modules.api.connections import LimitedHTTPProtocol
+from modules.api.connections import HEADER_SECONDS, LimitedHTTPProtocol
 from modules.api.cors import ApiCorsMiddleware
 from modules.api.extension_middleware import ExtensionMiddleware
 from modules.api.extension_routes import file_router
@@ -41,12 +42,12 @@ from modules.settings.accounts import Accounts
 from modules.settings.config import Config
 from modules.ui.extension_components import use_inline_handlers
 from modules.ui.gradio_internals.served_routes import GradioRoutes
-from modules.ui.mount import PageHost
+from modules.ui.mount import PageHost, ServedPage
 from modules.ui.routes import router as page_router
 
 
-def build_server(app: App) -> FastAPI:
-    """Return the application with all routes and middleware."""
+def build_server(app: App, page_host: Callable[[App], ServedPage] = PageHost) -> FastAPI:
+    """Return the application with all routes and middleware. `page_host`: returns what serves an App's Gradio page."""
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     metrics = Metrics(app)
     server.include_router(openai_router(app))
@@ -54,12 +55,14 @@ def build_server(app: App) -> FastAPI:
     server.add_exception_handler(ClientDisconnect, _client_gone)
     # The middleware that is added last sees a request first.
     server.add_middleware(ExtensionMiddleware, extensions=app.extensions)
-    failed, gate, apps = FailedLogins(), None, AccountApps(app)
-    if app.config.accounts:
-        accounts, sessions = Accounts(app.paths.users, app.paths.users_data), Sessions()
-        accounts.all()  # A wrong file is an error at start.
-        gate = AccountGate(accounts, sessions, apps)
-        server.include_router(login_router(app.config, accounts, sessions, failed))
+    failed, apps = FailedLogins(), AccountApps(app)
+    accounts, sessions = (
+        Accounts(app.paths.users, app.paths.users_data),
+        Sessions(app.paths.user_data / "sessions.json"),
+    )
+    accounts.all()  # A wrong file is an error at start.
+    gate = AccountGate(app.config, accounts, sessions, apps)
+    server.include_router(login_router(app.config, accounts, sessions, failed, lambda: gate.closed))
     server.add_middleware(SecurityMiddleware, config=app.config, failed=failed, gate=gate)
     server.add_middleware(ApiCorsMiddleware, access=app.config)
     server.add_middleware(BodyLimitMiddleware)
@@ -68,30 +71,23 @@ def build_server(app: App) -> FastAPI:
     server.add_middleware(PathAliasMiddleware)
     server.add_middleware(RootPathMiddleware, root_path=app.config.root_path)
     app.extensions.start()
-    if app.config.accounts:
-        pages = AccountPages(app, apps, build_page_application)
-        server.router.lifespan_context = pages.lifespan
-        server.mount("/", pages)
-    else:
-        _add_page(server, app)
+    pages = AccountPages(app, apps, partial(build_page_application, page_host=page_host))
+    server.router.lifespan_context = pages.lifespan
+    server.mount("/", pages)
     return server
 
 
-def build_page_application(app: App) -> FastAPI:
-    """Return the application of one account: its page and the page's own routes."""
+def build_page_application(app: App, page_host: Callable[[App], ServedPage] = PageHost) -> FastAPI:
+    """Return the application of one account, or of the owner: its page and the page's own routes."""
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     application.add_exception_handler(ClientDisconnect, _client_gone)
-    _add_page(application, app)
+    application.include_router(page_router(app))
+    application.include_router(extensions_router(app))
+    application.include_router(file_router(app))
+    page = page_host(app)
+    application.router.lifespan_context = page.lifespan
+    application.mount("/", GradioRoutes(page, lambda nonce: content_policy(nonce, use_inline_handlers(app))))
     return application
-
-
-def _add_page(server: FastAPI, app: App) -> None:
-    server.include_router(page_router(app))
-    server.include_router(extensions_router(app))
-    server.include_router(file_router(app))
-    page = PageHost(app)
-    server.router.lifespan_context = page.lifespan
-    server.mount("/", GradioRoutes(page, lambda nonce: content_policy(nonce, use_inline_handlers(app))))
 
 
 def _request_log(config: Config) -> list[RequestLog]:
@@ -106,7 +102,15 @@ def _client_gone(request: Request, error: Exception) -> Response:
 def uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """Return uvicorn's settings. Only the security middleware reads headers of a proxy; they change no address."""
     return uvicorn.Config(
-        app, http=LimitedHTTPProtocol, proxy_headers=False, log_level="warning", use_colors=False, **options
+        app,
+        http=LimitedHTTPProtocol,
+        proxy_headers=False,
+        log_level="warning",
+        use_colors=False,
+        # Clients must be the first to drop a connection that waits: httpx and the packages on it do so after 5 seconds,
+        # which is uvicorn's default too, so a request could meet the end of its connection.
+        timeout_keep_alive=round(HEADER_SECONDS),
+        **options,
     )
 
 

@@ -6,16 +6,16 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from modules.api.api_hooks import HookedPrompt, hooked_chat, hooked_text
-from modules.api.chat_input import read_chat
+from modules.api.chat_input import may_be_cut, read_chat
 from modules.api.openai_format import OpenAIAnswer
 from modules.api.prompt_logprobs import prompt_logprobs
 from modules.api.request_params import RequestOptions, read_options
 from modules.app import App
 from modules.chat.prompt import render_chat
 from modules.generation.generation import Generation
+from modules.plugins.request_model import use_request_model
 from modules.protocol.errors import PromptError
 from modules.protocol.events import Finished
 from modules.protocol.reply_room import reply_room
@@ -38,12 +38,19 @@ class _Prompt:
 
 
 def start_generation(
-    app: App, model: LoadedModel, body: Mapping[str, Any], *, is_chat: bool, ids: Sequence[int] = ()
+    app: App, model: LoadedModel, body: Mapping[str, object], *, is_chat: bool, ids: Sequence[int] = ()
 ) -> tuple[OpenAIAnswer, Generation]:
     """Start what the request asks the loaded model `model` for. `ids`: the token ids that its prompt was made from.
 
     Raises PaddockError: no model, a wrong parameter, a prompt that fails.
     """
+    with use_request_model(model):
+        return _start(app, model, body, is_chat, ids)
+
+
+def _start(
+    app: App, model: LoadedModel, body: Mapping[str, object], is_chat: bool, ids: Sequence[int]
+) -> tuple[OpenAIAnswer, Generation]:
     app.on_request.confirm(body.get("model"), model.state)
     info = model.loaded()
     state = model.state
@@ -73,14 +80,14 @@ def start_generation(
     return answer, generation
 
 
-def request_options(app: App, model: LoadedModel, body: Mapping[str, Any]) -> RequestOptions:
+def request_options(app: App, model: LoadedModel, body: Mapping[str, object]) -> RequestOptions:
     """Return the options of a request for the loaded model. Raises PaddockError."""
     info, spec = model.loaded(), app.registry.get(model.state.loader)
     return read_options(body, app.presets, replace(spec, samplers=spec.samplers.difference(info.ignored)))
 
 
 def _make_prompt(
-    app: App, model: LoadedModel, body: Mapping[str, Any], options: RequestOptions, template: str | None
+    app: App, model: LoadedModel, body: Mapping[str, object], options: RequestOptions, template: str | None
 ) -> tuple[_Prompt, RequestOptions]:
     """Return the prompt, made by the hooks of extensions if some are on, and the options with its warnings.
 
@@ -90,7 +97,11 @@ def _make_prompt(
     if asked:
         params = replace(options.params, stop=[*options.params.stop, *asked.stop])
         options = replace(
-            options, params=params, strip=bool(asked.reply_prefix), warnings=(*options.warnings, *asked.warnings)
+            options,
+            params=params,
+            strip=bool(asked.reply_prefix),
+            warnings=(*options.warnings, *asked.warnings),
+            tools=replace(options.tools, template=asked.tool_template),
         )
     if options.extensions and app.extensions.running:
         if asked:
@@ -117,11 +128,11 @@ def _make_prompt(
     if options.truncation_length:
         rendered = render_chat(model, chat).result
         whole = rendered.prompt + asked.reply_prefix
-        if rendered.images:
+        if rendered.media:
             _check_length(rendered.tokens, options)
         elif (cut := _shorten(model, whole, options))[0].text != whole:
             return cut
-    return _started(model.generate_chat(chat, opening=True), options)
+    return _started(model.generate_chat(may_be_cut(chat, options.params), opening=True), options)
 
 
 def _shorten(model: LoadedModel, text: str, options: RequestOptions) -> tuple[_Prompt, RequestOptions]:
@@ -140,12 +151,12 @@ def _shorten(model: LoadedModel, text: str, options: RequestOptions) -> tuple[_P
 
 
 def _check_length(tokens: int, options: RequestOptions) -> None:
-    """Raise PromptError for a chat with images that is too long, because it cannot be cut anywhere."""
+    """Raise PromptError for a chat with images or sounds that is too long, because it cannot be cut anywhere."""
     most = max(1, options.truncation_length - reply_room(options.params.max_new_tokens, options.truncation_length))
     if tokens > most:
         raise PromptError(
             f"The prompt has {tokens} tokens. 'truncation_length' leaves room for {most} of them beside the reply, and "
-            "a chat with images is not cut. Send fewer messages or images, or raise it."
+            "a chat with images or sounds is not cut. Send fewer messages or files, or raise it."
         )
 
 
@@ -155,7 +166,10 @@ def _started(
     """Return the prompt that the worker made for a generation, and the options with its warnings."""
     prompted = generation.prompted
     assert prompted is not None
-    options = replace(options, warnings=(*options.warnings, *prompted.notes))
+    notes = [*prompted.notes]
+    if left_out := prompted.left_out:
+        notes.append(f"The chat is longer than the context, so its oldest messages were left out: {left_out} of them.")
+    options = replace(options, warnings=(*options.warnings, *notes))
     return _Prompt("", prompted.tokens, hooked, generation), options
 
 
@@ -184,7 +198,7 @@ def _fit(
 
 def _prompt_scores(
     model: LoadedModel, prompt: str, ids: Sequence[int], options: RequestOptions
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return the log-probabilities of the prompt for a client that wants both it and them."""
     if not options.echo or options.logprobs < 0:
         return []
@@ -199,7 +213,7 @@ def _without_reply(model: LoadedModel, prompt: str, params: SamplingParams) -> G
     return generation
 
 
-def _text(body: Mapping[str, Any]) -> str:
+def _text(body: Mapping[str, object]) -> str:
     prompt = body.get("prompt", "")
     if not isinstance(prompt, str):
         raise PromptError("'prompt' must be a text, a list of token ids, or a list of either.")

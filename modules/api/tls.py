@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any
 
 from modules.protocol.errors import PaddockError
 from modules.settings.access import Access
 
 
-def tls_options(access: Access) -> dict[str, Any]:
+def tls_options(access: Access) -> dict[str, object]:
     """Return uvicorn's settings for HTTPS, {} for HTTP. Raise PaddockError if the files cannot be used."""
     certificate, key = access.ssl_certfile, access.ssl_keyfile or access.ssl_certfile
     if certificate is None or key is None:

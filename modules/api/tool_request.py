@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modules.api.response_format import ResponseFormat
+from modules.chat.forced_calls import call_schema
 from modules.protocol.errors import PromptError, SettingError, Unsupported
-from modules.protocol.json_schema import normalize_schema
 from modules.protocol.loader_spec import LoaderSpec
 
 TOOL_FIELDS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
@@ -23,12 +23,13 @@ _CHOICES = '\'tool_choice\' must be "none", "auto", "required" or {"type": "func
 @dataclass(frozen=True)
 class ToolRequest:
     """`tools`: those that the model sees. `forced`: names of the tools of which it must call one. `several`: a reply
-    may have more than one call."""
+    may have more than one call. `template`: the chat template that shows the tools, None for the model's."""
 
     tools: tuple[dict[str, Any], ...] = ()
     forced: tuple[str, ...] = ()
     several: bool = True
     schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
+    template: str | None = None
 
     def force(self, wanted: ResponseFormat, spec: LoaderSpec) -> ResponseFormat:
         """Return the format that makes the model call a tool, if it must; or `wanted`, which then leaves it the
@@ -45,19 +46,18 @@ class ToolRequest:
         other = [json.loads(schema)] if schema and not self.forced else []
         return ResponseFormat({"json_schema": json.dumps({"anyOf": [*calls, *other]})}, wanted.warnings)
 
-    def _call(self, name: str) -> dict[str, Any]:
+    def _call(self, name: str) -> dict[str, object]:
         """Return the schema of a call of one tool."""
         try:
-            arguments = normalize_schema({"type": "object", **self.schemas[name]})[0]
+            return call_schema(name, self.schemas[name])
         except PromptError as error:
             raise SettingError(f"The parameters of the tool {name!r} cannot be forced. {error.message}") from None
-        properties = {"name": {"const": name}, "arguments": arguments}
-        return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
 def read_tools(body: Mapping[str, Any]) -> ToolRequest:
     """Return what a request says about tools. Raises SettingError or Unsupported."""
-    given, choice, several = body.get("tools") or [], body.get("tool_choice"), body.get("parallel_tool_calls")
+    given = [] if body.get("tools") is None else body["tools"]
+    choice, several = body.get("tool_choice"), body.get("parallel_tool_calls")
     if not isinstance(several, (bool, type(None))):
         raise SettingError("'parallel_tool_calls' must be true or false, without quotes.")
     if not isinstance(given, list) or len(given) > _MOST_TOOLS:
@@ -81,7 +81,7 @@ def read_tools(body: Mapping[str, Any]) -> ToolRequest:
     return ToolRequest(tuple(tools), forced, several is not False, schemas)
 
 
-def _named(choice: Any) -> str | None:
+def _named(choice: object) -> str | None:
     function = choice.get("function") if isinstance(choice, dict) and choice.get("type") == "function" else None
     name = function.get("name") if isinstance(function, dict) else None
     return name if isinstance(name, str) else None
@@ -104,9 +104,9 @@ def _tool(entry: Any) -> dict[str, Any]:
     return {"type": "function", "function": whole}
 
 
-def read_calls(message: Mapping[str, Any]) -> dict[str, Any]:
+def read_calls(message: Mapping[str, object]) -> dict[str, object]:
     """Return the fields about tools of one message, checked: `tool_calls` and `tool_call_id`. Raises PromptError."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     if (calls := message.get("tool_calls")) and message["role"] == "assistant":
         if not isinstance(calls, list):
             raise PromptError("'tool_calls' must be a list of {id, type: function, function: {name, arguments}}.")

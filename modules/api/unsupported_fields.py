@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from modules.protocol.errors import Unsupported
 
 
-def _is_set(value: Any) -> bool:
+def _is_set(value: object) -> bool:
     return value is not None and value is not False and value not in ([], {}, "")
 
 
-def _more_than_one(value: Any) -> bool:
+def _more_than_one(value: object) -> bool:
     return value is not None and (isinstance(value, bool) or value != 1)
 
 
-def _is_format(value: Any) -> bool:
+def _is_format(value: object) -> bool:
     return _is_set(value) and not (isinstance(value, dict) and value.get("type") == "text")
 
 
-def _is_not_text(value: Any) -> bool:
+def _is_not_text(value: object) -> bool:
     return _is_set(value) and value != ["text"]
 
 
-def _is_chosen(value: Any) -> bool:
+def _is_chosen(value: object) -> bool:
     return _is_set(value) and value not in ("none", "auto")
 
 
-def _is_positive(value: Any) -> bool:
+def _is_positive(value: object) -> bool:
     return _is_set(value) and value != 0
 
 
 # Name -> (whether a value asks for the feature, what the server does not support).
-_PARTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+_PARTS: dict[str, tuple[Callable[[object], bool], str]] = {
     "text": (_is_format, "response formats"),
     "format": (_is_format, "response formats"),
     "guided_regex": (_is_set, "answers by a regular expression"),
@@ -46,7 +45,7 @@ _PARTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "num_return_sequences": (_more_than_one, "more than one choice per request"),
     "use_beam_search": (_is_set, "beam search"),
     "num_beams": (_more_than_one, "beam search"),
-    "audio": (_is_set, "audio"),
+    "audio": (_is_set, "spoken answers"),
     "modalities": (_is_not_text, "answers other than text"),
     "suffix": (_is_set, "text between a prefix and a suffix"),
     "prompt_embeds": (_is_set, "prompts other than text"),
@@ -59,7 +58,7 @@ _PARTS: dict[str, tuple[Callable[[Any], bool], str]] = {
 UNSUPPORTED = frozenset(_PARTS)
 
 
-def refuse_unsupported(body: Mapping[str, Any]) -> None:
+def refuse_unsupported(body: Mapping[str, object]) -> None:
     """Raise Unsupported for the first field that asks for an unsupported feature."""
     for name, (asks, feature) in _PARTS.items():
         if asks(body.get(name)):

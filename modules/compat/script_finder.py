@@ -8,8 +8,10 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
+from modules.system.source_loader import CurrentSourceLoader
 
-class ScriptLoader(SourceFileLoader):
+
+class ScriptLoader(CurrentSourceLoader):
     """Runs a file of a script with the scripts' builtins."""
 
     def __init__(self, fullname: str, path: str, names: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
 
 from modules.plugins.extension_settings import ExtensionSettings
 from modules.plugins.running_extension import RunningExtension, RunningExtensions
@@ -22,12 +21,14 @@ class Configuration:
         self._saved = saved
         self._running = running
 
-    def schema(self, name: str) -> type[Any] | None:
+    def schema(self, name: str) -> type[object] | None:
         """Return the settings of a running extension as a dataclass of `setting(...)` fields, or None."""
         running = self._running.get(name)
         return None if running is None else schema_of(running)
 
-    def set(self, name: str, schema: type[Any] | None, values: Mapping[str, object], *, replace: bool = False) -> None:
+    def set(
+        self, name: str, schema: type[object] | None, values: Mapping[str, object], *, replace: bool = False
+    ) -> None:
         """Save settings that the user changed. `schema`: of the extension; `replace`: delete all other settings.
 
         Raises SettingError, which says what is allowed, and PaddockError if the extension has no settings.
@@ -52,7 +53,7 @@ class Configuration:
         if running := self._running.get(name):
             running.settings = self.values(name, schema)
 
-    def values(self, name: str, schema: type[object] | None) -> Any:
+    def values(self, name: str, schema: type[object] | None) -> object:
         """Return the settings in effect: the saved values that the schema still has, else its defaults."""
         saved = self._saved.settings(name)
         if schema is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
@@ -172,9 +173,12 @@ def _end(generation: Generation, source: Generation) -> None:
 
 
 def _start(write: Callable[[], None], generation: Generation, source: Generation | None = None) -> None:
+    # With the model of the request, if it is one (request_model).
+    context = contextvars.copy_context()
+
     def write_and_stop() -> None:
         try:
-            write()
+            context.run(write)
         finally:
             if source is not None and not source.done:
                 source.cancel()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modules.plugins.request_model import hook_model
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
@@ -48,7 +49,7 @@ class Host:
         folder: Path,
         data: Path,
         app: Any,
-        read_settings: Callable[[], dict[str, Any]],
+        read_settings: Callable[[], dict[str, object]],
         save_settings: Callable[..., None],
     ) -> None:
         self.name = name
@@ -60,7 +61,7 @@ class Host:
         self._save_settings = save_settings
 
     @property
-    def values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, object]:
         """A copy of the saved settings of this extension, by name."""
         return self._read_settings()
 
@@ -71,23 +72,23 @@ class Host:
 
     @property
     def model(self) -> str:
-        """The loaded model's name, or ""."""
-        state = self.app.supervisor.state
+        """The loaded model's name, or "": in a request to the API the model that it asks, else the page's."""
+        state = hook_model(self.app).state
         return str(state.model) if state.phase == "ready" else ""
 
     @property
     def loader(self) -> str:
         """The name of the loader that runs the model, or ""."""
-        state = self.app.supervisor.state
+        state = hook_model(self.app).state
         return str(state.loader) if state.phase == "ready" else ""
 
     def tokenize(self, text: str) -> list[int]:
         """Return the token ids of a text, without special tokens. Raises PaddockError if no model is loaded."""
-        return list(self.app.supervisor.tokenize(text))
+        return list(hook_model(self.app).tokenize(text))
 
     def detokenize(self, tokens: list[int]) -> str:
         """Return the text of these tokens."""
-        return str(self.app.supervisor.detokenize(tokens))
+        return str(hook_model(self.app).detokenize(tokens))
 
     def generate(self, prompt: str, **sampling: object) -> str:
         """Return the loaded model's continuation of a prompt; blocking. `sampling`: fields of SamplingParams."""
@@ -95,7 +96,7 @@ class Host:
 
     def stream(self, prompt: str, **sampling: object) -> Iterator[str]:
         """Yield the continuation of a prompt in pieces as they arrive. Closing the iterator stops the model."""
-        generation = self.app.supervisor.generate(prompt, build(SamplingParams, sampling))
+        generation = hook_model(self.app).generate(prompt, build(SamplingParams, sampling))
         try:
             yield from generation.follow()
         finally:
@@ -106,4 +107,4 @@ class Host:
 
     def probabilities(self, prompt: str, top: int = 20) -> list[dict[str, Any]]:
         """Return the most probable next tokens: [{"token", "text", "probability"}]."""
-        return list(self.app.supervisor.next_token_probabilities(prompt, top))
+        return list(hook_model(self.app).next_token_probabilities(prompt, top))

@@ -7,10 +7,11 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Protocol
 
 from modules.plugins.extension_host import Host
 from modules.plugins.folders import ExtensionFolder
+from modules.system.source_loader import CurrentSourceLoader
 
 PACKAGE = "paddock_extensions"
 
@@ -30,7 +31,7 @@ class Reader(Protocol):
     Raises what the extension's code raises.
     """
 
-    def __call__(self, source: ExtensionFolder, host: Host) -> Any: ...
+    def __call__(self, source: ExtensionFolder, host: Host) -> object: ...
 
 
 def read_extension(source: ExtensionFolder, host: Host) -> ModuleType:
@@ -39,7 +40,8 @@ def read_extension(source: ExtensionFolder, host: Host) -> ModuleType:
     package(PACKAGE, None)
     package(name, source.path)
     full = f"{name}.extension"
-    spec = importlib.util.spec_from_file_location(full, source.path / source.kind)
+    file = source.path / source.kind
+    spec = importlib.util.spec_from_file_location(full, file, loader=CurrentSourceLoader(full, str(file)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from modules.plugins.code_files import importable
 from modules.plugins.configuration import Configuration, schema_of
@@ -41,7 +40,7 @@ class ExtensionLoader:
     def __init__(
         self,
         readers: Mapping[str, Reader],
-        app: Any,
+        app: object,
         data: Path,
         saved: ExtensionSettings,
         packages: ExtensionPackages,

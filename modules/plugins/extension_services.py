@@ -47,7 +47,7 @@ def call_route(manager: ExtensionManager, name: str, request: ApiRequest) -> obj
 
 def tools(manager: ExtensionManager) -> list[dict[str, Any]]:
     """Return the tools of all running extensions: extension, name, description, parameters, call."""
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     for running in manager.running.in_order():
         worked, listed = manager.hooks.try_call(running, "tools") if "tools" in running.impls else (False, None)
         for tool in listed if worked and isinstance(listed, list) else ():
@@ -67,7 +67,7 @@ def call_tool(manager: ExtensionManager, name: str, tool: str, arguments: Mappin
     return _run(manager, running, "tools", lambda: own[tool]["call"](**arguments))
 
 
-def run_tool(manager: ExtensionManager, entry: Mapping[str, Any], arguments: Mapping[str, object]) -> str:
+def run_extension_tool(manager: ExtensionManager, entry: Mapping[str, Any], arguments: Mapping[str, object]) -> str:
     """Call a tool of `tools` for a model. Return its result as text.
 
     An error of the tool raises PaddockError and leaves the extension on, because a model may call it with anything. One

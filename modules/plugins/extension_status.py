@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from modules.plugins.requirements import Need
 
@@ -46,8 +45,8 @@ class ExtensionStatus:
     unbuilt: str = ""
     sha256: str = ""
     shipped: bool = False
-    settings: type[Any] | None = None
-    values: dict[str, Any] = field(default_factory=dict)
+    settings: type[object] | None = None
+    values: dict[str, object] = field(default_factory=dict)
     output: str = ""
     is_tab: bool = False
     place: int = -1

@@ -28,7 +28,7 @@ class HookImpl:
     function: Callable[..., Any]
     takes: tuple[str, ...]
 
-    def __call__(self, **arguments: object) -> Any:
+    def __call__(self, **arguments: object) -> object:
         """Call the function with those of the arguments that it takes."""
         return self.function(**{name: arguments[name] for name in self.takes if name in arguments})
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any
 
 
 class HookTimeout(Exception):
@@ -29,10 +28,10 @@ class CallAbandoned(BaseException):
 class Call:
     """One function call on a hook thread. `value` or `error` is set when it has ended."""
 
-    def __init__(self, function: Callable[[], Any]) -> None:
+    def __init__(self, function: Callable[[], object]) -> None:
         self.function = function
         self.context = contextvars.copy_context()
-        self.value: Any = None
+        self.value: object = None
         self.error: BaseException | None = None
         self.started = 0.0
         self._ended = threading.Lock()

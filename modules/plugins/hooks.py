@@ -230,8 +230,8 @@ def tokenizer_modifier(
     """Runs in the worker, from the file `worker.py`, on each prompt after tokenization.
 
     `input_ids` has the shape [1, tokens] (a torch tensor with Transformers, a numpy array with llama.cpp).
-    `input_embeds` is None. A prompt with images is left out. Returns (prompt, input_ids, input_embeds); None changes
-    nothing.
+    `input_embeds` is None. A prompt with images or sounds is left out. Returns (prompt, input_ids, input_embeds); None
+    changes nothing.
 
         def tokenizer_modifier(prompt, input_ids, input_embeds):
             return prompt, input_ids[:, -512:], input_embeds

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from modules.plugins.api_routes import declared_routes
 from modules.plugins.configuration import Configuration
@@ -48,7 +47,7 @@ class ExtensionManager:
         packages: Path,
         data: Path,
         saved: ExtensionSettings,
-        app: Any,
+        app: object,
         readers: Mapping[str, Reader] | None = None,
         idle_reason: Callable[[], str] = lambda: "",
         send_to_worker: Callable[[list[WorkerEntry]], None] = lambda entries: None,

@@ -19,7 +19,7 @@ from modules.system.version import VERSION
 
 FILE = "extension.yaml"
 WANTS = ("network", "files", "worker")
-_KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "list": list[str]}
+_KINDS: dict[str, object] = {"bool": bool, "int": int, "float": float, "str": str, "list": list[str]}
 # Keys whose values are not read as text.
 _TYPED = ("seconds", "settings")
 _LIMITS = Limits(size=64_000, nodes=5_000, depth=16)
@@ -43,10 +43,10 @@ class Manifest:
     description: str = ""
     host: str = ""
     requirements: tuple[str, ...] = ()
-    settings: type[Any] | None = None
+    settings: type[object] | None = None
     wants: tuple[str, ...] = ()
     seconds: float = 0.0
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, object] = field(default_factory=dict)
 
     def refuses_host(self, version: str = VERSION) -> str:
         """Return "" if it runs on this version of Paddock, else a sentence."""
@@ -121,7 +121,7 @@ def _texts(values: Mapping[str, object], name: str) -> list[str]:
     return found
 
 
-def _settings(values: object) -> type[Any]:
+def _settings(values: object) -> type[object]:
     """Return {name: {default, label, help, minimum, …}} as a dataclass of `setting(...)` fields."""
     if not isinstance(values, dict):
         raise ValueError("settings takes lines such as 'strength: {default: 5, label: Strength}'.")

@@ -9,7 +9,6 @@ import sys
 import threading
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 _NAMES: dict[ModuleType, tuple[str, ...]] = {
     builtins: ("open", "print", "__import__", "exec", "eval", "compile", "input"),
@@ -24,7 +23,7 @@ class PatchGuard:
     """Remembers the objects as they were when this was created. `restore` puts them back."""
 
     def __init__(self) -> None:
-        self._originals: list[tuple[ModuleType, str, Any]] = [
+        self._originals: list[tuple[ModuleType, str, object]] = [
             (module, name, getattr(module, name)) for module, names in _NAMES.items() for name in names
         ]
         self._gradio: ModuleType | None = None

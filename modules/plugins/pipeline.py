@@ -29,20 +29,20 @@ class Pipeline:
         """Return True if any running extension has one of these hooks."""
         return self._hooks.has(*hooks)
 
-    def history(self, history: dict[str, Any]) -> dict[str, Any]:
+    def history(self, history: Mapping[str, object]) -> Mapping[str, object]:
         """Return the history after `history_modifier`."""
         return self._dictionary("history_modifier", "history", history)
 
-    def state(self, state: dict[str, Any]) -> dict[str, Any]:
+    def state(self, state: Mapping[str, object]) -> Mapping[str, object]:
         """Return the state after `state_modifier`."""
         return self._dictionary("state_modifier", "state", state)
 
-    def modify_message(self, text: str, state: dict[str, Any]) -> tuple[str, str]:
+    def modify_message(self, text: str, state: Mapping[str, object]) -> tuple[str, str]:
         """Return a typed message after its hooks: (text shown on the page, text for the prompt)."""
         inner, visible = self.chat_input(text, text, state)
         return visible, self.text("input_modifier", inner, state)
 
-    def chat_input(self, text: str, visible: str, state: dict[str, Any]) -> tuple[str, str]:
+    def chat_input(self, text: str, visible: str, state: Mapping[str, object]) -> tuple[str, str]:
         """Return a message after `chat_input_modifier`: (text for the prompt, text shown on the page)."""
         if not self.has("chat_input_modifier"):
             return text, visible
@@ -76,7 +76,7 @@ class Pipeline:
         found: str | None = self._first_result(hook, arguments, str)
         return found
 
-    def bot_prefix(self, state: dict[str, Any]) -> tuple[str, str]:
+    def bot_prefix(self, state: Mapping[str, object]) -> tuple[str, str]:
         """Return (the text that the reply starts with, the part of it that the page shows)."""
         hook, shown, before = "bot_prefix_modifier", "", ""
         if not self.has(hook):
@@ -160,11 +160,11 @@ class Pipeline:
     def _report_type(self, extension: HookedExtension, hook: str, message: str) -> None:
         self._manager.failures.report(extension, hook, TypeError(message))
 
-    def _dictionary(self, hook: str, name: str, value: dict[str, Any]) -> dict[str, object]:
+    def _dictionary(self, hook: str, name: str, value: Mapping[str, object]) -> Mapping[str, object]:
         if not self.has(hook):
             return value
 
-        def accept(arguments: dict[str, object], result: object) -> None:
+        def accept(arguments: dict[str, Any], result: Any) -> None:
             if result is None:
                 return
             if not isinstance(result, dict):
@@ -172,7 +172,7 @@ class Pipeline:
             arguments[name] = result
 
         record = self.receipt.recorder(name, value)
-        changed: dict[str, Any] = self._hooks.run(hook, {name: value}, accept, record)[name]
+        changed: Mapping[str, object] = self._hooks.run(hook, {name: value}, accept, record)[name]
         return changed
 
     def _first_result(self, hook: str, arguments: dict[str, object], kind: type) -> Any:

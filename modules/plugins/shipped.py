@@ -13,9 +13,12 @@ from modules.plugins.folders import discover
 
 SHIPPED = (
     "character_bias",
+    "dictation",
     "example",
     "long_replies",
+    "mermaid",
     "perplexity_colors",
+    "piper",
     "rag",
     "send_pictures",
     "translate",

@@ -6,7 +6,6 @@ import ast
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
 
 from modules.plugins.code_files import importable
 from modules.plugins.extension_packages import ExtensionPackages
@@ -31,13 +30,13 @@ class WorkerEntry:
     name: str
     path: str
     kind: str
-    settings: dict[str, Any]
+    settings: dict[str, object]
     packages: str
     hooks: tuple[str, ...]
     folder: str
     files: dict[str, str]
     sha256: str
-    store: dict[str, Any]
+    store: dict[str, object]
 
 
 class WorkerHooks:
@@ -121,7 +120,7 @@ def worker_part(source: ExtensionFolder) -> tuple[Path, tuple[str, ...]] | None:
     return (path, hooks) if hooks else None
 
 
-def _settings(running: RunningExtension) -> dict[str, Any]:
+def _settings(running: RunningExtension) -> dict[str, object]:
     if values := getattr(running.plugin, "worker_values", None):
         return dict(values())
     settings = running.settings

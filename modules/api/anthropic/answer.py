@@ -23,13 +23,13 @@ _ERRORS = {
 }
 
 
-def anthropic_error(error: PaddockError) -> dict[str, Any]:
+def anthropic_error(error: PaddockError) -> dict[str, object]:
     """Return the body of an error."""
     kind = _ERRORS.get(http_status(error), "api_error")
     return {"type": "error", "error": {"type": kind, "message": error.message, "code": error.code}}
 
 
-def message_head(answer: OpenAIAnswer, generation: Generation) -> dict[str, Any]:
+def message_head(answer: OpenAIAnswer, generation: Generation) -> dict[str, object]:
     """Return a message without content, as a stream begins with it."""
     prompted = generation.prompted
     return {
@@ -80,7 +80,7 @@ def stop(generation: Generation, parts: ReplyParts) -> dict[str, Any]:
     return {"stop_reason": reason, "stop_sequence": texts[0] if known else None}
 
 
-def message_usage(generation: Generation) -> dict[str, Any]:
+def message_usage(generation: Generation) -> dict[str, object]:
     """Return the token counts of a generation that ended. As in Anthropic's API, cached ones are counted apart."""
     finished = generation.finished
     assert finished is not None

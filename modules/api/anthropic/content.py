@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from modules.api.image_parts import ImagePart
+from modules.api.media_parts import MediaPart
 from modules.api.request_params import ONLY_TEXT
 from modules.protocol.errors import PromptError, Unsupported
 
@@ -15,7 +15,7 @@ _BLOCK = "Each part of a message's 'content' must be an object with a 'type'."
 _KINDS = "text, image, thinking, tool_use and tool_result"
 
 
-def message_turns(message: Any) -> list[dict[str, Any]]:
+def message_turns(message: object) -> list[dict[str, object]]:
     """Return the messages for one of Anthropic's: results of tools come before the user's text.
 
     Raises PromptError or Unsupported.
@@ -36,11 +36,11 @@ def message_turns(message: Any) -> list[dict[str, Any]]:
     return [*results, *([{"role": role, "content": content_of_parts(rest)}] if rest or not results else [])]
 
 
-def content_of_parts(blocks: list[Any]) -> Any:
+def content_of_parts(blocks: list[object]) -> object:
     """Return texts and images as the content of a message. Raises PromptError or Unsupported."""
-    if not any(isinstance(block, ImagePart) for block in blocks):
+    if not any(isinstance(block, MediaPart) for block in blocks):
         return text_of_parts(blocks, "content")
-    return [block if isinstance(block, ImagePart) else {"type": "text", "text": _text(block)} for block in blocks]
+    return [block if isinstance(block, MediaPart) else {"type": "text", "text": _text(block)} for block in blocks]
 
 
 def text_of_parts(value: object, field: str) -> str:
@@ -87,7 +87,7 @@ def _reply(content: list[Any]) -> dict[str, Any]:
     return {**found, "tool_calls": calls} if calls else found
 
 
-def _call(block: Mapping[str, Any]) -> dict[str, Any]:
+def _call(block: Mapping[str, object]) -> dict[str, object]:
     name, given = block.get("name"), block.get("input")
     if not isinstance(name, str) or not isinstance(given, dict):
         raise PromptError("A part of the type tool_use must have an 'id', a 'name' and an 'input', which is an object.")
@@ -95,18 +95,18 @@ def _call(block: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": str(block.get("id") or ""), "type": "function", "function": function}
 
 
-def _result(block: Mapping[str, Any]) -> dict[str, Any]:
+def _result(block: Mapping[str, object]) -> dict[str, object]:
     id = block.get("tool_use_id")
     if not isinstance(id, str):
         raise PromptError("A part of the type tool_result must have a 'tool_use_id': the id of the call.")
     given = block.get("content") or ""
-    if isinstance(given, list) and any(isinstance(part, ImagePart) for part in given):
+    if isinstance(given, list) and any(isinstance(part, MediaPart) for part in given):
         return {"role": "tool", "tool_call_id": id, "content": content_of_parts(given)}
     text = text_of_parts(given, "content")
     return {"role": "tool", "tool_call_id": id, "content": f"Error: {text}" if block.get("is_error") else text}
 
 
-def _kind(block: Any) -> str:
+def _kind(block: object) -> str:
     kind = block.get("type") if isinstance(block, dict) else None
     if not isinstance(kind, str):
         raise PromptError(_BLOCK)

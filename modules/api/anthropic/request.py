@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from modules.api.anthropic.content import message_turns, text_of_parts
+from modules.api.body_fields import MOST_LENGTH, check_kinds, flag_field, names_field, object_field, whole_field
+from modules.api.request_params import CONTINUE_FIELDS
 from modules.protocol.errors import PromptError, SettingError, Unsupported
 
 # Fields that this module reads, or that change nothing here.
@@ -28,6 +30,18 @@ _READ = frozenset(
         "speed",
     }
 )
+# Fields that change nothing here.
+_KINDS = {
+    "metadata": dict,
+    "service_tier": str,
+    "betas": list,
+    "cache_control": dict,
+    "context_management": dict,
+    "inference_geo": str,
+    "speed": str,
+}
+# Fields of OpenAI's API that Anthropic's answer has no place for.
+_ANSWERS = ("n", "best_of", "logprobs", "top_logprobs")
 _UNSUPPORTED = {"container": "code that the server runs", "mcp_servers": "tools that the server calls"}
 _THINKING = {"enabled": True, "adaptive": True, "disabled": False}
 _TOOL = 'Each tool must be {"name", "description", "input_schema"}.'
@@ -41,12 +55,18 @@ def chat_body(body: Mapping[str, Any]) -> dict[str, Any]:
     for name, feature in _UNSUPPORTED.items():
         if body.get(name):
             raise Unsupported(f"This server does not support {feature}. Leave {name!r} out of the request.")
+    for name in _ANSWERS:
+        if body.get(name) is not None:
+            raise Unsupported(f"{name!r} is not a field of Anthropic's API. Leave it out, or ask /v1/chat/completions.")
+    check_kinds(body, _KINDS)
+    whole_field(body, "max_tokens", 1, 1, MOST_LENGTH)
     chat = {name: value for name, value in body.items() if name not in _READ}
     chat["messages"] = _messages(body)
-    chat["continue_"] = chat["messages"][-1]["role"] == "assistant"
+    asked = [flag_field(body, name) for name in CONTINUE_FIELDS]
+    chat["continue_"] = any(asked) or chat["messages"][-1]["role"] == "assistant"
     chat |= _tools(body) | _thinking(body.get("thinking")) | _output(body)
     if body.get("stop_sequences") is not None:
-        chat["stop"] = body["stop_sequences"]
+        chat["stop"] = names_field(body, "stop_sequences")
     return chat
 
 
@@ -55,12 +75,12 @@ def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(messages, list) or not messages:
         raise PromptError("'messages' must be a list of {role, content} with at least one message.")
     turns = [turn for message in messages for turn in message_turns(message)]
-    system = text_of_parts(body.get("system") or "", "system")
+    system = text_of_parts("" if body.get("system") is None else body["system"], "system")
     return [*([{"role": "system", "content": system}] if system else []), *turns]
 
 
 def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
-    tools, found = body.get("tools") or [], dict[str, Any]()
+    tools, found = [] if body.get("tools") is None else body["tools"], dict[str, Any]()
     if not isinstance(tools, list):
         raise SettingError(f"'tools' must be a list. {_TOOL}")
     if tools:
@@ -82,7 +102,7 @@ def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _tool(tool: Any) -> dict[str, Any]:
+def _tool(tool: object) -> dict[str, object]:
     if not isinstance(tool, dict):
         raise SettingError(_TOOL)
     if tool.get("type") not in (None, "custom"):
@@ -95,7 +115,7 @@ def _tool(tool: Any) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _thinking(value: Any) -> dict[str, Any]:
+def _thinking(value: object) -> dict[str, object]:
     if value is None:
         return {}
     kind = value.get("type") if isinstance(value, dict) else None
@@ -104,12 +124,10 @@ def _thinking(value: Any) -> dict[str, Any]:
     return {"enable_thinking": _THINKING[kind]}
 
 
-def _output(body: Mapping[str, Any]) -> dict[str, Any]:
+def _output(body: Mapping[str, object]) -> dict[str, object]:
     """Return the fields for `output_config`, and for `output_format`, its older name."""
-    config = body.get("output_config") or {}
-    if not isinstance(config, dict):
-        raise SettingError("'output_config' must be an object with 'format' or 'effort'.")
-    found: dict[str, Any] = {}
+    config = object_field(body, "output_config")
+    found: dict[str, object] = {}
     if config.get("effort") is not None:
         found["reasoning_effort"] = config["effort"]
     if (wanted := config.get("format") or body.get("output_format")) is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
@@ -68,7 +66,7 @@ def router(app: App, turns: ModelTurns, generations: ApiGenerations, documents: 
     return routes
 
 
-def _count(app: App, model: LoadedModel, body: dict[str, Any]) -> int:
+def _count(app: App, model: LoadedModel, body: dict[str, object]) -> int:
     """Return how many tokens the prompt of a chat has. Raises PaddockError."""
     options = request_options(app, model, body)
     asked = read_chat(app, model, body, options, model.loaded().template)

@@ -40,7 +40,7 @@ async def message_events(
     yield _event("message_stop")
 
 
-def _event(kind: str, **fields: Any) -> bytes:
+def _event(kind: str, **fields: object) -> bytes:
     return sse_event({"type": kind, **fields}, kind)
 
 
@@ -75,7 +75,7 @@ class _Blocks:
             yield _event("content_block_stop", index=self._index)
         self._open = ""
 
-    def _begin(self, kind: str, block: dict[str, Any]) -> Iterator[bytes]:
+    def _begin(self, kind: str, block: dict[str, object]) -> Iterator[bytes]:
         if self._open != kind:
             yield from self.close()
             self._open = kind
@@ -86,10 +86,10 @@ class _Blocks:
         return _event("content_block_delta", index=self._index, delta={"type": kind, **fields})
 
 
-async def _with_pings(deltas: AsyncIterator[dict[str, Any]], seconds: float) -> AsyncIterator[dict[str, Any]]:
+async def _with_pings(deltas: AsyncIterator[dict[str, object]], seconds: float) -> AsyncIterator[dict[str, object]]:
     """Yield the deltas, and {} after each `seconds` without one."""
 
-    async def following() -> dict[str, Any] | None:
+    async def following() -> dict[str, object] | None:
         return await anext(deltas, None)
 
     async with aclosing(deltas):  # type: ignore[type-var]

@@ -18,7 +18,7 @@ from modules.generation.generation import Generation
 from modules.ui.sse import sse_event
 
 # Fields of the request that a response repeats, with what they are without one.
-_REPEATED: dict[str, Any] = {
+_REPEATED: dict[str, object] = {
     "instructions": None,
     "max_output_tokens": None,
     "metadata": {},
@@ -59,7 +59,7 @@ class ResponseAnswer:
         """Yield the events of a stream."""
         number = 0
 
-        def event(kind: str, **fields: Any) -> bytes:
+        def event(kind: str, **fields: object) -> bytes:
             nonlocal number
             number += 1
             return sse_event({"type": kind, "sequence_number": number - 1, **fields}, kind)
@@ -125,7 +125,7 @@ class ResponseAnswer:
             found = TokenLogprobs(is_chat=True).format(self._generation.logprobs)
             message["content"][0]["logprobs"] = found["content"]
 
-    def _usage(self) -> dict[str, Any]:
+    def _usage(self) -> dict[str, object]:
         finished = self._generation.finished
         assert finished is not None
         return {

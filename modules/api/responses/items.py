@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modules.api.image_parts import ImagePart
+from modules.api.media_parts import MediaPart
 from modules.api.request_params import ONLY_TEXT
 from modules.protocol.errors import PromptError, Unsupported
 
 _TEXTS = ("input_text", "output_text", "text", "reasoning_text", "summary_text")
-_MEDIA = ("input_audio", "input_file", "computer_screenshot")
+_MEDIA = ("input_file", "computer_screenshot")
 _SHAPE = "'input' must be a text, or a list of messages, function calls and their outputs."
 
 
@@ -55,8 +55,8 @@ def _add_call(messages: list[dict[str, Any]], item: Mapping[str, Any]) -> None:
 
 
 def _content(content: object) -> object:
-    if isinstance(content, list) and any(isinstance(part, ImagePart) for part in content):
-        return [part if isinstance(part, ImagePart) else {"type": "text", "text": _text_of(part)} for part in content]
+    if isinstance(content, list) and any(isinstance(part, MediaPart) for part in content):
+        return [part if isinstance(part, MediaPart) else {"type": "text", "text": _text_of(part)} for part in content]
     return _text(content)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 # An event's type and its fields.
-Event = tuple[str, dict[str, Any]]
+Event = tuple[str, dict[str, object]]
 # An item's type -> (the beginning of its id, the part that holds its text).
-_TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
+_TEXTS: dict[str, tuple[str, dict[str, object]]] = {
     "reasoning": ("rs", {"type": "reasoning_text", "text": ""}),
     "message": ("msg", {"type": "output_text", "text": "", "annotations": [], "logprobs": []}),
 }
@@ -67,10 +67,10 @@ class OutputItems:
         more = {"logprobs": []} if kind == "message" else {}
         yield self._event(f"response.{part['type']}.delta", content_index=0, delta=text, **more)
 
-    def _begin(self, kind: str, prefix: str, **fields: Any) -> Iterator[Event]:
+    def _begin(self, kind: str, prefix: str, **fields: object) -> Iterator[Event]:
         self._open = kind
         self.items.append({"id": f"{prefix}_{uuid.uuid4().hex}", "type": kind, "status": "in_progress", **fields})
         yield "response.output_item.added", {"output_index": len(self.items) - 1, "item": self.items[-1]}
 
-    def _event(self, kind: str, **fields: Any) -> Event:
+    def _event(self, kind: str, **fields: object) -> Event:
         return kind, {"item_id": self.items[-1]["id"], "output_index": len(self.items) - 1, **fields}

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from modules.api.body_fields import object_field, text_field
+from modules.api.body_fields import (
+    MOST_LENGTH,
+    check_kinds,
+    flag_field,
+    names_field,
+    object_field,
+    text_field,
+    whole_field,
+)
 from modules.api.responses.items import item_messages
 from modules.api.responses.store import ResponseStore
+from modules.api.token_logprobs import MOST_TOP
 from modules.protocol.errors import SettingError, Unsupported
 
 # Fields that this module reads, or that change nothing here.
@@ -32,10 +40,18 @@ _READ = frozenset(
         "prompt_cache_key",
         "prompt_cache_retention",
         "max_tool_calls",
-        "messages",
-        "n",
     }
 )
+# Fields that change nothing here.
+_KINDS = {
+    "metadata": dict,
+    "service_tier": str,
+    "safety_identifier": str,
+    "prompt_cache_key": str,
+    "prompt_cache_retention": str,
+    "max_tool_calls": int,
+    "background": bool,
+}
 _LOGPROBS = "message.output_text.logprobs"
 
 
@@ -44,17 +60,19 @@ class ResponseRequest:
     """`chat`: the body of the chat completion; `messages`: its messages without `instructions`; `body`: the client's;
     `store`: the response is kept; `owner`: the account that asks, or ""."""
 
-    chat: dict[str, Any]
-    messages: list[dict[str, Any]]
-    body: Mapping[str, Any]
+    chat: dict[str, object]
+    messages: list[dict[str, object]]
+    body: Mapping[str, object]
     store: bool
     owner: str
 
 
-def read_response_request(body: Mapping[str, Any], stored: ResponseStore, owner: str) -> ResponseRequest:
+def read_response_request(body: Mapping[str, object], stored: ResponseStore, owner: str) -> ResponseRequest:
     """Return what a client asks for. Raises SettingError, PromptError, Unsupported or ResponseNotFound."""
-    if not isinstance(store := body.get("store", True), (bool, type(None))):
-        raise SettingError("'store' must be true or false, without quotes.")
+    check_kinds(body, _KINDS)
+    store = flag_field(body, "store", True)
+    if body.get("messages") is not None:
+        raise SettingError("A response has no 'messages'. Send them as 'input'.")
     if body.get("prompt") is not None:
         raise Unsupported("Prompts that are stored on the server are not supported. Send 'input' instead of 'prompt'.")
     previous = body.get("previous_response_id")
@@ -63,8 +81,8 @@ def read_response_request(body: Mapping[str, Any], stored: ResponseStore, owner:
     chat = {name: value for name, value in body.items() if name not in _READ}
     instructions = text_field(body, "instructions", "")
     chat["messages"] = [*([{"role": "system", "content": instructions}] if instructions else []), *messages]
-    if body.get("max_output_tokens") is not None:
-        chat["max_tokens"] = body["max_output_tokens"]
+    if (most := whole_field(body, "max_output_tokens", 0, 1, MOST_LENGTH)) > 0:
+        chat["max_tokens"] = most
     if (effort := object_field(body, "reasoning").get("effort")) is not None:
         chat["reasoning_effort"] = effort
     chat |= _tools(body) | _format(body) | _logprobs(body)
@@ -72,12 +90,12 @@ def read_response_request(body: Mapping[str, Any], stored: ResponseStore, owner:
         raise SettingError("'truncation' must be auto or disabled.")
     if body.get("truncation") == "disabled":
         chat["truncate"] = False
-    return ResponseRequest(chat, messages, body, store is not False, owner)
+    return ResponseRequest(chat, messages, body, store, owner)
 
 
-def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    tools = body.get("tools") or []
+def _tools(body: Mapping[str, object]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    tools = [] if body.get("tools") is None else body["tools"]
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise SettingError('\'tools\' must be a list of {"type": "function", "name", "description", "parameters"}.')
     if tools:
@@ -90,7 +108,7 @@ def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
     return found if choice is None else {**found, "tool_choice": choice}
 
 
-def _format(body: Mapping[str, Any]) -> dict[str, Any]:
+def _format(body: Mapping[str, object]) -> dict[str, object]:
     """Return the format of the answer: `text.format`, whose schema stands beside its type."""
     wanted = object_field(body, "text").get("format")
     if wanted is None:
@@ -100,9 +118,7 @@ def _format(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"response_format": wanted}
 
 
-def _logprobs(body: Mapping[str, Any]) -> dict[str, Any]:
-    include = body.get("include") or []
-    if not isinstance(include, list):
-        raise SettingError("'include' must be a list of texts.")
-    top = body.get("top_logprobs")
+def _logprobs(body: Mapping[str, object]) -> dict[str, object]:
+    include = [] if body.get("include") is None else names_field(body, "include")
+    top = whole_field(body, "top_logprobs", 0, 0, MOST_TOP)
     return {"logprobs": True, "top_logprobs": top} if top or _LOGPROBS in include else {}

@@ -24,7 +24,7 @@ class StoredResponse:
     """`messages`: the chat up to and with the reply, without `instructions`; `response`: what the client got.
     `owner`: the account that may name it, or ""."""
 
-    messages: list[dict[str, Any]]
+    messages: list[dict[str, object]]
     response: dict[str, Any]
     owner: str = ""
 

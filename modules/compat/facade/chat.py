@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -15,6 +15,7 @@ from modules.chat.prompt import chat_request, fit
 from modules.compat.facade.histories import Histories, History, messages_of
 from modules.compat.facade.state import State, options_of, system_of
 from modules.plugins.pipeline import Pipeline
+from modules.plugins.request_model import hook_model
 from modules.protocol.events import ChatPromptResult
 from modules.protocol.sampling import SamplingParams
 
@@ -31,7 +32,7 @@ class Chat(Histories):
     @property
     def generate_reply(self) -> Callable[..., Iterator[str]]:
         """Generate as modules.text_generation does."""
-        text_generation: Any = self._facade.module("modules.text_generation")
+        text_generation = self._facade.module("modules.text_generation")
         generate: Callable[..., Iterator[str]] = text_generation.generate_reply
         return generate
 
@@ -47,19 +48,21 @@ class Chat(Histories):
         impersonate = bool(kwargs.get("impersonate"))
         if impersonate or (user_input.strip() and not goes_on):
             messages.append(Message("", None, "user", plain(user_input or " "), 0.0))
-        info = self._app.supervisor.loaded()
+        info = hook_model(self._app).loaded()
         context = int(state.get("truncation_length") or info.context)
         longest = int(state.get("max_new_tokens") or 0)
         options = options_of(state, self._app.chat_preferences.options(), info.template)
-        rows: list[str] = []
 
-        def render(turns: list[dict[str, Any]]) -> ChatPromptResult:
-            rows[:] = [turn["content"] for turn in turns]
+        def render(turns: Sequence[Mapping[str, Any]]) -> ChatPromptResult:
             return self._render(turns, options.template, state, goes_on or impersonate)
 
-        params = SamplingParams(max_new_tokens=longest)
-        prompt = fit(render, chat_request(system_of(self._app, state), messages, options, params), context).prompt
-        return (prompt, rows) if kwargs.get("also_return_rows") else prompt
+        def count(text: str) -> int:
+            return len(hook_model(self._app).tokenize(text))
+
+        request = chat_request(system_of(self._app, state), messages, options, SamplingParams(max_new_tokens=longest))
+        fitted = fit(render, request, context, count)
+        rows = [turn["content"] for turn in fitted.turns]
+        return (fitted.prompt, rows) if kwargs.get("also_return_rows") else fitted.prompt
 
     def get_stopping_strings(self, state: State) -> list[str]:
         """Return the texts that end a reply: of the state's chat template, and its own `stopping_strings`."""
@@ -100,8 +103,8 @@ class Chat(Histories):
         for_ui: bool = False,
     ) -> Iterator[History]:
         """Yield the history with the reply so far, repeatedly. All hooks run; nothing is stored."""
-        apply: Any = self._facade.module("modules.extensions").apply_extensions
-        shared: Any = self._facade.module("modules.shared")
+        apply = self._facade.module("modules.extensions").apply_extensions
+        shared = self._facade.module("modules.shared")
         text = text["text"] if isinstance(text, dict) else text
         output = apply("history", copy.deepcopy(state["history"]))
         state = apply("state", state)
@@ -170,7 +173,7 @@ class Chat(Histories):
             history = {"internal": history, "visible": history}
         if isinstance(character, bool):
             character, reset_cache = "", character
-        page: Any = self._facade.module("modules.html_generator")
+        page = self._facade.module("modules.html_generator")
         return str(page.chat_html_wrapper(history, name1, name2, mode, style, character, reset_cache))
 
     def _html(self, history: History, state: Mapping[str, object]) -> str:
@@ -182,7 +185,7 @@ class Chat(Histories):
     def _turns(self, state: State) -> tuple[str, str, str]:
         """Return what the template writes before the user's text, before the reply, and after it."""
         turns = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _BOT}]
-        own = self._app.supervisor.loaded().template
+        own = hook_model(self._app).loaded().template
         template = options_of(state, self._app.chat_preferences.options(), own).template
         text = self._render([*turns, {"role": "user", "content": _USER}], template, state, False).prompt
         user, _, rest = text.partition(_USER)
@@ -190,8 +193,9 @@ class Chat(Histories):
         return user, bot, rest.partition(_USER)[0]
 
     def _render(
-        self, turns: list[dict[str, Any]], template: str, state: Mapping[str, Any], goes_on: bool
+        self, turns: Sequence[Mapping[str, Any]], template: str, state: Mapping[str, Any], goes_on: bool
     ) -> ChatPromptResult:
         names = {"name1": state.get("name1", ""), "name2": state.get("name2", "")}
         names["enable_thinking"] = state.get("enable_thinking", True)
-        return self._app.supervisor.chat_prompt(turns, template, goes_on, names)
+        found: ChatPromptResult = hook_model(self._app).chat_prompt(turns, template, goes_on, names)
+        return found

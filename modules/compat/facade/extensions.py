@@ -69,7 +69,7 @@ class Extensions(FacadeModule):
         ) -> Iterator[str]:
             found = pipeline.reply(question, original_question, state, stopping_strings or [])
             if found is None:
-                text_generation: Any = self._facade.module("modules.text_generation")
+                text_generation = self._facade.module("modules.text_generation")
                 yield from text_generation.generate_reply_HF(question, original_question, state, stopping_strings)
                 return
             member, answer = found

@@ -115,7 +115,7 @@ class Histories(FacadeModule):
         return history["visible"].pop()[0], history
 
     def _input(self, text: str, state: State) -> str:
-        apply: Any = self._facade.module("modules.extensions").apply_extensions
+        apply = self._facade.module("modules.extensions").apply_extensions
         return str(apply("input", text, state, is_chat=True))
 
     def _character(self, state: Mapping[str, object]) -> str:

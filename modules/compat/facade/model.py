@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from modules.compat.facade.base import ModuleSource
 from modules.compat.facade.state import State
 from modules.files.data_files import read_json
+from modules.plugins.request_model import hook_model
 from modules.protocol.errors import PaddockError
 
 # Loader -> the class that text-generation-webui has for it: scripts test its name. A loader that is missing here runs
@@ -36,7 +36,7 @@ class Model:
 
     def generate_with_streaming(self, prompt: str, state: State) -> Iterator[str]:
         """Yield the reply so far, repeatedly."""
-        text_generation: Any = self._facade.module("modules.text_generation")
+        text_generation = self._facade.module("modules.text_generation")
         yield from text_generation.generate_reply_HF(prompt, prompt, state)
 
     @property
@@ -44,7 +44,7 @@ class Model:
         """The model's config.json. Raises AttributeError if there is none (a GGUF file)."""
         try:
             app = self._facade.app
-            file = Path(app.library.facts(app.supervisor.state.model).path) / "config.json"
+            file = Path(app.library.facts(hook_model(app).state.model).path) / "config.json"
             return SimpleNamespace(**read_json(file))
         except (OSError, TypeError, PaddockError) as error:
             raise AttributeError("This model has no config.json") from error
@@ -52,30 +52,30 @@ class Model:
     @property
     def device(self) -> str:
         """The device of the model, such as "cpu" or "cuda:0"."""
-        return self._facade.app.supervisor.loaded().device
+        return str(hook_model(self._facade.app).loaded().device)
 
     @property
     def dtype(self) -> str:
         """The name of the type of its weights."""
-        return self._facade.app.supervisor.loaded().dtype
+        return str(hook_model(self._facade.app).loaded().dtype)
 
     @property
     def tokens_evaluated(self) -> int:
         """The number of tokens of the last prompt; 0 before the first."""
-        last = self._facade.app.supervisor.last_finished()
+        last = hook_model(self._facade.app).last_finished()
         return last.prompt_tokens if last else 0
 
     @property
     def tokens_predicted(self) -> int:
         """The number of tokens of the last reply; 0 before the first."""
-        last = self._facade.app.supervisor.last_finished()
+        last = hook_model(self._facade.app).last_finished()
         return last.generated_tokens if last else 0
 
     @property
     def cache(self) -> SimpleNamespace:
         """ExLlamaV2's cache, with `current_seq_len`: the tokens of the last prompt and reply in it. Raises
         AttributeError with another loader."""
-        if self._facade.app.supervisor.state.loader != "exllamav2":
+        if hook_model(self._facade.app).state.loader != "exllamav2":
             raise AttributeError("This loader's cache is not accessible: it is in the model's process")
         return SimpleNamespace(current_seq_len=self.tokens_evaluated + self.tokens_predicted)
 
@@ -88,7 +88,7 @@ class Model:
 
 def model_of(facade: ModuleSource) -> Model | None:
     """Return the loaded model in a class named as in text-generation-webui; None if no model is loaded."""
-    state = facade.app.supervisor.state
+    state = hook_model(facade.app).state
     if state.phase != "ready":
         return None
     architecture = state.info.architecture if state.info else ""

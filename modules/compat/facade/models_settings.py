@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from modules.compat.facade.base import FacadeModule
 from modules.compat.facade.state import State
+from modules.plugins.request_model import hook_model
 
 
 class ModelsSettings(FacadeModule):
@@ -21,7 +20,7 @@ class ModelsSettings(FacadeModule):
 
     def update_model_parameters(self, state: State, initial: bool = False) -> None:
         """Copy loading flags from a state to shared.args, which Paddock does not read when it loads a model."""
-        args: Any = self._facade.module("modules.shared").args
+        args = self._facade.module("modules.shared").args
         for name, value in state.items():
             if name in vars(args):
                 setattr(args, name, value)
@@ -37,5 +36,5 @@ class ModelsSettings(FacadeModule):
 
     def load_instruction_template(self, template: str) -> str:
         """Return the loaded model's own template for any name: Paddock has no list of templates."""
-        info = self._app.supervisor.state.info
+        info = hook_model(self._app).state.info
         return info.template if info else ""

@@ -14,6 +14,7 @@ from modules.compat.facade.base import FacadeModule
 from modules.compat.facade.model import model_of
 from modules.compat.facade.state import interface_state
 from modules.compat.facade.tokenizer import Tokenizer
+from modules.plugins.request_model import hook_model
 
 if TYPE_CHECKING:
     from modules.compat.facade import Facade
@@ -75,7 +76,7 @@ class Shared(FacadeModule):
     @property
     def model_name(self) -> str:
         """The loaded model's name; without one, the value that a script set, or "None"."""
-        state = self._app.supervisor.state
+        state = hook_model(self._app).state
         return state.model if state.phase == "ready" else self._wanted
 
     @model_name.setter
@@ -94,7 +95,7 @@ class Shared(FacadeModule):
     @property
     def tokenizer(self) -> Tokenizer | None:
         """The loaded model's tokenizer, None without a model: the same object while the model is loaded."""
-        state = self._app.supervisor.state
+        state = hook_model(self._app).state
         if state.phase != "ready":
             return None
         if self._tokenizer is None or self._tokenizer.info is not state.info:
@@ -108,7 +109,7 @@ class Shared(FacadeModule):
     @property
     def lora_names(self) -> list[str]:
         """The applied adapters."""
-        return list(self._app.supervisor.state.adapters)
+        return list(hook_model(self._app).state.adapters)
 
     @lora_names.setter
     def lora_names(self, names: object) -> None:
@@ -117,13 +118,13 @@ class Shared(FacadeModule):
     @property
     def bos_token(self) -> str:
         """The text of the model's first token, or ""."""
-        info = self._app.supervisor.state.info
+        info = hook_model(self._app).state.info
         return info.bos if info else ""
 
     @property
     def eos_token(self) -> str:
         """The text of the model's last token, or ""."""
-        info = self._app.supervisor.state.info
+        info = hook_model(self._app).state.info
         return info.eos if info else ""
 
     @property
@@ -139,13 +140,13 @@ class Shared(FacadeModule):
     @property
     def reload_inputs(self) -> list[Any]:
         """The components whose values `redraw_html` takes, of the page that is being built."""
-        page: Any = self._facade.module("modules.ui_chat")
+        page = self._facade.module("modules.ui_chat")
         return [self.gradio[name] for name in page.reload_arr]
 
     @property
     def input_elements(self) -> list[str]:
         """The names of the components whose values make up the state."""
-        page: Any = self._facade.module("modules.ui")
+        page = self._facade.module("modules.ui")
         return list(page.list_interface_input_elements())
 
     @property
@@ -185,7 +186,7 @@ class _Args(Namespace):
 
     def __getattr__(self, name: str) -> object:
         app = self.__dict__["_facade"].app
-        state = app.supervisor.state
+        state = hook_model(app).state
         context = state.info.context if state.info else 0
         known: dict[str, Callable[[], Any]] = {
             "extensions": lambda: [running.name for running in app.extensions.running.in_order()],

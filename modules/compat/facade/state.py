@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules.chat.hook_state import NO_CHARACTER, history_pairs, hook_state, preamble_for, preamble_from_state
 from modules.chat.messages import ChatOptions
+from modules.plugins.request_model import hook_model
 from modules.protocol.errors import SettingError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import coerce, describe
@@ -51,7 +52,7 @@ def interface_state(app: App, chat_id: str = "") -> State:
     options = app.chat_preferences.options(chat_id)
     opening, _ = preamble_for(app.characters, options.character, options)
     history = history_pairs(app.chats.messages(chat_id)) if chat_id else {"internal": [], "visible": []}
-    now = app.supervisor.state
+    now = hook_model(app).state
     state = hook_state(chat_id, history, app.sampling.params(), options, opening, now)
     return completed({**state, "preset_menu": app.sampling.preset_name(), "model_menu": now.model or "None"})
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from modules.compat.facade.base import FacadeModule
 from modules.compat.facade.state import State, params_of, texts_of
+from modules.plugins.request_model import hook_model
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 
@@ -71,13 +72,13 @@ class TextGeneration(FacadeModule):
         self, prompt: Any, add_special_tokens: bool = True, add_bos_token: bool = True, truncation_length: Any = None
     ) -> Any:
         """Return token ids as an array [1, tokens]. Raises PaddockError if no model is loaded."""
-        tokens = self._app.supervisor.tokenize(str(prompt), add_special_tokens and add_bos_token)
+        tokens = hook_model(self._app).tokenize(str(prompt), add_special_tokens and add_bos_token)
         ids = np.array(tokens, dtype=np.int64).reshape(1, len(tokens))
         return ids[:, -truncation_length:] if truncation_length else ids
 
     def decode(self, output_ids: Any, skip_special_tokens: bool = True) -> str:
         """Return the text of token ids, in an array of any shape."""
-        return str(self._app.supervisor.detokenize([int(token) for token in np.ravel(output_ids)]))
+        return str(hook_model(self._app).detokenize([int(token) for token in np.ravel(output_ids)]))
 
     def get_encoded_length(self, prompt: str) -> int:
         """Return the number of tokens in a prompt, counted by an extension if one does."""
@@ -101,7 +102,7 @@ class TextGeneration(FacadeModule):
     def _follow(self, prompt: str, params: SamplingParams) -> Iterator[str]:
         shared: Any = self._facade.module("modules.shared")
         try:
-            generation = self._app.supervisor.generate(prompt, params)
+            generation = hook_model(self._app).generate(prompt, params)
         except PaddockError as error:
             # text-generation-webui returns nothing here. The sentence is in the log.
             shared.logger.error(error.message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modules.compat.facade.base import Impossible
+from modules.plugins.request_model import hook_model
 from modules.worker.text_tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class Tokenizer(TextTokenizer):
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self.info = app.supervisor.state.info
+        self.info = hook_model(app).state.info
         self._template = self.info.template if self.info else ""
 
     @property
@@ -50,38 +51,38 @@ class Tokenizer(TextTokenizer):
         template. Raises PromptError."""
         template = chat_template or self._template
         more = {"tools": tools, "documents": documents, "add_generation_prompt": add_generation_prompt, **variables}
-        found = self._app.supervisor.chat_prompt(list(conversation), template, continue_final_message, more)
+        found = hook_model(self._app).chat_prompt(list(conversation), template, continue_final_message, more)
         if not tokenize:
             return found.prompt
         return (self if return_dict else self.encode)(found.prompt, return_tensors=return_tensors)
 
     def ids_of(self, text: str, special: bool) -> list[int]:
         """The value from the worker."""
-        return self._app.supervisor.tokenize(text, special)
+        return list(hook_model(self._app).tokenize(text, special))
 
     def text_of(self, ids: list[int]) -> str:
         """The value from the worker."""
-        return self._app.supervisor.detokenize(ids)
+        return str(hook_model(self._app).detokenize(ids))
 
     @property
     def bos_token(self) -> str:
         """The text of the first token, or ""."""
-        return self._app.supervisor.loaded().bos
+        return str(hook_model(self._app).loaded().bos)
 
     @property
     def eos_token(self) -> str:
         """The text of the last token, or ""."""
-        return self._app.supervisor.loaded().eos
+        return str(hook_model(self._app).loaded().eos)
 
     @property
     def vocab_size(self) -> int:
         """The vocabulary size from the model's files; 0 if unknown."""
-        return self._app.library.facts(self._app.supervisor.state.model).vocabulary
+        return self._app.library.facts(hook_model(self._app).state.model).vocabulary
 
     @property
     def name_or_path(self) -> str:
         """The path of the model."""
-        return self._app.library.facts(self._app.supervisor.state.model).path
+        return self._app.library.facts(hook_model(self._app).state.model).path
 
     def __len__(self) -> int:
         return self.vocab_size

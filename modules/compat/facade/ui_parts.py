@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from modules.compat.facade.base import FacadeModule, Impossible
 from modules.compat.facade.state import State
+from modules.plugins.request_model import hook_model
 
 _WHY = "the page is Paddock's own"
 
@@ -44,7 +44,7 @@ class UiModelMenu(UiPart):
 
     def load_model_wrapper(self, selected_model: str, loader: object = None, autoload: bool = True) -> Iterator[str]:
         """Load a model. Yield sentences about it."""
-        models: Any = self._facade.module("modules.models")
+        models = self._facade.module("modules.models")
         if not autoload or selected_model in ("None", "", None):
             yield "No model was chosen." if autoload else f"{selected_model} can be loaded now."
             return
@@ -54,7 +54,7 @@ class UiModelMenu(UiPart):
 
     def update_truncation_length(self, current_length: object, state: State) -> object:
         """Return the context length of the loaded model; without one, the given length."""
-        info = self._app.supervisor.state.info
+        info = hook_model(self._app).state.info
         return info.context if info else current_length
 
 
@@ -63,5 +63,5 @@ class UiParameters(UiPart):
 
     def get_truncation_length(self) -> int:
         """Return the context length of the loaded model; 0 without one."""
-        info = self._app.supervisor.state.info
+        info = hook_model(self._app).state.info
         return info.context if info else 0

@@ -41,7 +41,7 @@ def calculate(expression: str) -> str:
     return _written(value)
 
 
-def _value(node: ast.AST) -> Any:
+def _value(node: ast.AST) -> object:
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return _bounded(node.value)
     if isinstance(node, ast.Name) and node.id in _NAMES:
@@ -67,13 +67,13 @@ def _power(base: Any, exponent: Any) -> Any:
     return value
 
 
-def _factorial(number: Any) -> int:
+def _factorial(number: object) -> int:
     if not isinstance(number, int) or not 0 <= number <= _LARGEST_FACTORIAL:
         raise ToolError(f"factorial takes a whole number from 0 to {_LARGEST_FACTORIAL:,}.")
     return math.factorial(number)
 
 
-def _combinations(function: Callable[[int, int], int]) -> Callable[[Any, Any], int]:
+def _combinations(function: Callable[[int, int], int]) -> Callable[[object, object], int]:
     def bounded(number: Any, chosen: Any) -> int:
         if not all(isinstance(value, int) and 0 <= value <= _LARGEST_FACTORIAL for value in (number, chosen)):
             raise ToolError(f"comb and perm take whole numbers from 0 to {_LARGEST_FACTORIAL:,}.")
@@ -88,13 +88,13 @@ def _round(number: Any, digits: Any = 0) -> Any:
     return round(number, digits) if digits else round(number)
 
 
-def _bounded(value: Any) -> Any:
+def _bounded(value: object) -> object:
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         raise ToolError("A number in the expression is too large to write down.")
     return value
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ToolError("The result is not a number that can be written down.")
@@ -102,7 +102,7 @@ def _written(value: Any) -> str:
     return str(value)
 
 
-_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+_OPERATORS: dict[type[ast.operator], Callable[[object, object], object]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -111,7 +111,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mod: operator.mod,
     ast.Pow: _power,
 }
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
+_FUNCTIONS: dict[str, Callable[..., object]] = {
     "abs": abs,
     "round": _round,
     "floor": math.floor,
@@ -138,7 +138,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _call(arguments: Mapping[str, Any], stopped: threading.Event) -> str:
+def _call(arguments: Mapping[str, object], stopped: threading.Event) -> str:
     return calculate(text_argument(arguments, "expression"))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from modules.plugins.extension_services import run_tool, tools
+from modules.plugins.extension_services import run_extension_tool, tools
 from modules.plugins.manager import ExtensionManager
 from modules.plugins.tools.tool import Tool, checked_description, checked_parameters, tool_name
 from modules.plugins.tools.toolbox import SourceState
@@ -59,5 +59,5 @@ class ExtensionTools:
             (running.limit("tools") if running else 60.0) + 5.0,
         )
 
-    def _call(self, entry: Mapping[str, Any], arguments: Mapping[str, Any], stopped: threading.Event) -> str:
-        return run_tool(self._manager, entry, arguments)
+    def _call(self, entry: Mapping[str, object], arguments: Mapping[str, object], stopped: threading.Event) -> str:
+        return run_extension_tool(self._manager, entry, arguments)

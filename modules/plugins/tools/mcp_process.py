@@ -24,6 +24,8 @@ from modules.system.threads import host_thread
 _MOST_MEMORY = 1 << 30
 _WATCH_SECONDS = 0.25
 _MOST_PAGES, _MOST_TOOLS = 20, 256
+# Seconds between two lists of tools that a server says have changed.
+_LIST_SECONDS = 1.0
 # Characters of a result, before the host cuts it to what a prompt can hold.
 _LONGEST = 200_000
 
@@ -41,6 +43,7 @@ class _Connection:
         self._out = out
         self._writing = threading.Lock()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
 
     def _say(self, **values: Any) -> None:
         with self._writing:
@@ -60,6 +63,8 @@ class _Connection:
                 tools = await self._listed(client)
                 clock.cancel()
                 self._say(tools=tools)
+                listing = asyncio.create_task(self._list_again(client, tools))
+                stack.callback(listing.cancel)
                 async for line in lines:
                     self._take(client, json.loads(line))
         except BaseException as error:
@@ -89,7 +94,7 @@ class _Connection:
 
         async def changed(message: Any) -> None:
             if type(getattr(message, "root", message)).__name__ == "ToolListChangedNotification":
-                self._say(tools=await self._listed(client))
+                self._changed.set()
 
         target: Any
         if config["url"]:
@@ -98,11 +103,28 @@ class _Connection:
             target = streamable_http_client(config["url"], http_client=http)
         else:
             target = StdioServerParameters(
-                command=config["command"], args=config["args"], env=config["env"], cwd=config["cwd"] or None
+                command=config["command"],
+                args=config["args"],
+                env=config["env"],
+                cwd=config["cwd"] or None,
+                # Bytes that are no text would end the reading, and no call would be answered any more.
+                encoding_error_handler="replace",
             )
         info = Implementation(name="paddock", version=config["version"])
         client: Any = Client(target, client_info=info, message_handler=changed, cache=None)
         return await stack.enter_async_context(client)
+
+    async def _list_again(self, client: Any, tools: list[dict[str, Any]]) -> None:
+        """List the tools when the server says that they changed, and say so if they did; once a second at most."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            with contextlib.suppress(Exception):
+                listed = await self._listed(client)
+                if listed != tools:
+                    tools = listed
+                    self._say(tools=tools)
+            await asyncio.sleep(_LIST_SECONDS)
 
     async def _listed(self, client: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

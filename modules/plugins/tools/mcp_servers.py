@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from modules.plugins.tools.mcp_connection import FAILED, OFF, READY, STARTING, McpConnection
 from modules.plugins.tools.mcp_file import ServerConfig, ServersFileError, read_servers
@@ -158,7 +157,7 @@ class McpServers:
             )
         return tools, problems
 
-    def _call(self, config: ServerConfig, name: str, arguments: Mapping[str, Any], stopped: threading.Event) -> str:
+    def _call(self, config: ServerConfig, name: str, arguments: Mapping[str, object], stopped: threading.Event) -> str:
         connection = self._connection(config)
         if connection is None or connection.state != READY:
             why = connection.problem if connection else "it is off"

@@ -30,7 +30,7 @@ class ToolCancelled(ToolError):
 
 
 # call(arguments, stopped) -> the text of the result. Raises ToolError or any PaddockError.
-ToolFunction = Callable[[Mapping[str, Any], threading.Event], str]
+ToolFunction = Callable[[Mapping[str, object], threading.Event], str]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def tool_name(text: str) -> str:
     return _OTHERS.sub("_", text).strip("_")[:_LONGEST_NAME] or "tool"
 
 
-def checked_parameters(value: object) -> dict[str, Any]:
+def checked_parameters(value: object) -> dict[str, object]:
     """Return the schema of a tool's parameters that comes from outside. Raises ValueError, with the end of a sentence.
 
     Templates and readers of calls need an object with objects in it, and nothing that is not JSON.
@@ -71,7 +71,7 @@ def checked_parameters(value: object) -> dict[str, Any]:
         raise ValueError("its parameters are no JSON schema of an object")
     try:
         text = json.dumps(value, allow_nan=False)
-        schema: dict[str, Any] = json.loads(text)
+        schema: dict[str, object] = json.loads(text)
     except (TypeError, ValueError, RecursionError):
         raise ValueError("its parameters are not JSON") from None
     if len(text) > _LONGEST_SCHEMA:
@@ -90,7 +90,7 @@ def checked_description(value: object) -> str:
     return value[:_LONGEST_DESCRIPTION] if isinstance(value, str) else ""
 
 
-def text_argument(arguments: Mapping[str, Any], name: str) -> str:
+def text_argument(arguments: Mapping[str, object], name: str) -> str:
     """Return an argument that must be a text with something in it. Raises ToolError."""
     value = arguments.get(name)
     if not isinstance(value, str) or not value.strip():

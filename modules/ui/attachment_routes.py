@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from anyio import CapacityLimiter
@@ -11,8 +11,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
 from modules.chat.attachments.attachment_store import Attachment
+from modules.chat.parts import AUDIO, MEDIA
 from modules.library.sizes import format_size
-from modules.ui.number_format import plural
+from modules.ui.number_format import clock, plural
 
 if TYPE_CHECKING:
     from modules.app import App
@@ -30,15 +31,19 @@ def add_attachment_routes(routes: APIRouter, app: App) -> None:
     store, files = app.chats.attachments, app.chats.files
     limiter = CapacityLimiter(_AT_ONCE)
 
-    def shown(one: Attachment) -> dict[str, Any]:
+    def shown(one: Attachment) -> dict[str, object]:
         """Return what the page shows of a file before it is sent."""
-        card = {"hash": one.hash, "name": one.name, "kind": "image" if one.is_image else "document"}
-        if one.is_image:
+        card = {"hash": one.hash, "name": one.name, "kind": one.kind}
+        if one.kind in MEDIA:
             pixels = f"{one.width:,} × {one.height:,}" if one.width else ""
+            length = clock(one.seconds) if one.kind == AUDIO else ""
+            tokens = files.media_tokens(one.hash, one.name, one.kind)
             return {
                 **card,
-                "label": " · ".join(filter(None, (format_size(one.size), pixels))),
-                "tokens": 0,
+                "mime": one.mime,
+                "label": " · ".join(filter(None, (format_size(one.size), pixels, length))),
+                "length": "" if tokens is None else plural(tokens, "token"),
+                "tokens": tokens or 0,
                 "notes": [],
             }
         facts = files.facts(one.hash, one.name)
@@ -46,17 +51,17 @@ def add_attachment_routes(routes: APIRouter, app: App) -> None:
         return {**card, "label": label, "tokens": facts.tokens, "notes": list(facts.notes)}
 
     @routes.put("/attachments")
-    async def attach(request: Request, name: str = "") -> dict[str, Any]:
+    async def attach(request: Request, name: str = "") -> dict[str, object]:
         """Store the file in the body."""
         content = await request.body()
-        return shown(await run_sync(store.add, content, name, limiter=limiter))
+        return await run_sync(lambda: shown(store.add(content, name)), limiter=limiter)
 
     @routes.get("/attachments/{hash}/facts")
-    def facts(hash: str, name: str = "") -> dict[str, Any]:
+    def facts(hash: str, name: str = "") -> dict[str, object]:
         return shown(store.find(hash, name))
 
     @routes.get("/attachments/{hash}/text")
-    def text(hash: str, name: str = "") -> dict[str, Any]:
+    def text(hash: str, name: str = "") -> dict[str, object]:
         document = store.text(hash, name)
         notes = list(document.notes)
         if len(document.text) > _SHOWN:
@@ -65,10 +70,10 @@ def add_attachment_routes(routes: APIRouter, app: App) -> None:
 
     @routes.get("/attachments/{hash}/file")
     def file(hash: str, name: str = "") -> Response:
-        """Return an image to show, or a document to save: no document opens on this site."""
+        """Return an image to show, a sound to play, or a document to save: no document opens on this site."""
         one = store.find(hash, name)
         headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
-        if one.is_image:
+        if one.kind in MEDIA:
             return FileResponse(store.path(hash), media_type=one.mime, headers=headers)
         headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(one.name)}"
         return FileResponse(store.path(hash), media_type="application/octet-stream", headers=headers)

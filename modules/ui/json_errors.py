@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from modules.protocol.errors import PaddockError
+from modules.ui.json_body import parse_json_body
 
 
 def error_json(error: PaddockError) -> dict[str, object]:
@@ -22,8 +23,16 @@ def error_json(error: PaddockError) -> dict[str, object]:
 class SafeJSONResponse(JSONResponse):
     """JSON with lone surrogates replaced, which no JSON reader accepts. File names and requests may contain some."""
 
-    def render(self, content: Any) -> bytes:
+    def render(self, content: object) -> bytes:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+class _StrictRequest(Request):
+    """A request whose JSON is read as that of the API: without NaN, and not nested without end."""
+
+    async def json(self) -> object:
+        """Return the body's value. Raises SettingError."""
+        return parse_json_body(await self.body())
 
 
 class PaddockRoute(APIRoute):
@@ -34,12 +43,18 @@ class PaddockRoute(APIRoute):
 
         async def answer(request: Request) -> Response:
             try:
-                return await handler(request)
+                return await handler(_StrictRequest(request.scope, request.receive))
             except PaddockError as error:
                 return SafeJSONResponse(error_json(error), status_code=400)
+            except HTTPException as error:
+                # FastAPI raises it from any error of reading the body.
+                if not isinstance(error.__cause__, PaddockError):
+                    raise
+                return SafeJSONResponse(error_json(error.__cause__), status_code=400)
             except RequestValidationError as error:
                 # Only the field: the value that was sent may not be valid JSON.
-                field = str(error.errors()[0]["loc"][-1]) if error.errors() else "body"
+                place = [part for part in error.errors()[0]["loc"] if isinstance(part, str)] if error.errors() else []
+                field = place[-1] if place else "body"
                 sentence = f"The page sent a request with a {field} that cannot be read. Reload the page."
                 return SafeJSONResponse(
                     {"error": sentence, "code": "request", "detail": "", "lower": []}, status_code=422

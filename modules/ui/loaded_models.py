@@ -43,7 +43,7 @@ def add_loaded_model_routes(routes: APIRouter, app: App) -> None:
         return {"freed": format_size(app.pool.remove(_find(app, request.model)))}
 
     @routes.post("/models/loaded/pin")
-    def pin(request: LoadedModelRequest) -> dict[str, Any]:
+    def pin(request: LoadedModelRequest) -> dict[str, object]:
         model = _find(app, request.model)
         model.pinned = request.pinned
         app.pool.publish()
@@ -64,7 +64,7 @@ def _find(app: App, name: str) -> PoolModel:
     return model
 
 
-def _describe(app: App, model: PoolModel) -> dict[str, Any]:
+def _describe(app: App, model: PoolModel) -> dict[str, object]:
     state = model.supervisor.state
     spec = app.registry.specs.get(state.loader)
     facts = [spec.title if spec else state.loader, format_size(model.supervisor.memory_bytes()), _use(model)]

@@ -10,6 +10,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import MutableMapping, Sequence
+from hashlib import blake2b
 from html import escape
 from typing import Any
 
@@ -19,6 +20,7 @@ from markdown_it.token import Token
 
 from modules.ui.code_colours import CodeColours
 from modules.ui.formulas import show_formulas
+from modules.ui.github_markdown import may_have_links, read_github_markdown
 from modules.ui.media import allow_media
 
 _LINK = re.compile(r"^(https?://|mailto:)", re.IGNORECASE)
@@ -35,7 +37,14 @@ _MAY_BE_MARKS = (*" \t-*+#>|`~=_<[", *"0123456789")
 # in less than a millisecond.
 _MAX_QUICK = 2_000
 _SLOW_MARKS = ("```", "~~~", "$", "\\")
-_MARKS, _MAX_MARKS = "[]!*_`~|\n", 50
+_MARKS, _MAX_MARKS = "[]!*_`~|:@\n", 50
+# static/replies/code_blocks.js has what they do.
+_CODE_BUTTONS = (
+    '<button type="button" class="wrap-code"><span class="wraps">Wrap</span>'
+    '<span class="unwraps">Unwrap</span></button>'
+    '<button type="button" class="download-code" aria-label="Download this code">Download</button>'
+    '<button type="button" class="copy-code" aria-label="Copy this code">Copy</button>'
+)
 
 
 def _allowed(url: str) -> bool:
@@ -67,10 +76,24 @@ def _code(colours: CodeColours | None, tokens: Sequence[Token], index: int, env:
         # After one slow block, the other blocks of the text stay plain.
         env["too_slow"] = coloured is None
     return (
-        f'<div class="code"><div class="code-head"><span>{escape(language) or "text"}</span>'
-        '<button type="button" class="copy-code" aria-label="Copy this code">Copy</button></div>'
+        f'<div class="code"><div class="code-head"><span>{escape(language) or "text"}</span>{_CODE_BUTTONS}</div>'
         f"<pre><code>{coloured or escape(token.content)}</code></pre></div>\n"
     )
+
+
+def _parser(colours: CodeColours | None, footnotes: bool = True, links: bool = True) -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    read_github_markdown(parser, footnotes, links)
+    parser.validateLink = _allowed  # type: ignore[method-assign]
+    allow_media(parser)
+    show_formulas(parser)
+    renderer: Any = parser.renderer
+    rules: MutableMapping[str, Any] = renderer.rules
+    rules["link_open"] = lambda tokens, index, options, env: _open_link(tokens, index, options, env, renderer)
+    rules["image"] = lambda *given: _image_as_link(renderer, *given)
+    rules["fence"] = lambda tokens, index, options, env: _code(colours, tokens, index, env)
+    rules["code_block"] = rules["fence"]
+    return parser
 
 
 class Markdown:
@@ -80,24 +103,18 @@ class Markdown:
     """
 
     def __init__(self, colours: CodeColours | None = None) -> None:
-        parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
-        parser.validateLink = _allowed  # type: ignore[method-assign]
-        allow_media(parser)
-        show_formulas(parser)
-        renderer: Any = parser.renderer
-        rules: MutableMapping[str, Any] = renderer.rules
-        rules["link_open"] = lambda tokens, index, options, env: _open_link(tokens, index, options, env, renderer)
-        rules["image"] = lambda *given: _image_as_link(renderer, *given)
-        rules["fence"] = lambda tokens, index, options, env: _code(colours, tokens, index, env)
-        rules["code_block"] = rules["fence"]
-        self._parser = parser
+        self._parser = _parser(colours)
+        # A footnote may come long after its mark, in a block that is not settled yet.
+        self._growing_parser = _parser(colours, footnotes=False)
+        self._without_links = _parser(colours, footnotes=False, links=False)
         self._cache: OrderedDict[str, str] = OrderedDict()
         self._cached = 0
         self._lock = threading.Lock()
 
     def fresh(self, text: str) -> str:
         """Return the HTML of `text` without the cache."""
-        return str(self._parser.render(text, {}))
+        name = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest() if "[^" in text else ""
+        return str(self._parser.render(text, {"docId": name}))
 
     def growing(self, text: str, start: int, env: dict[str, Any]) -> tuple[int, str, str]:
         """Return (how many characters after `start` no later text changes, their HTML, the HTML of the rest).
@@ -107,9 +124,11 @@ class Markdown:
         env["blocks"] = 0
         env["growing"] = False
         names = dict(env.get("references", {}))
-        tokens = self._parser.parse(rest := text[start:], env)
+        rest = text[start:]
+        parser = self._growing_parser if may_have_links(rest) else self._without_links
+        tokens = parser.parse(rest, env)
         index, size = _last_block(tokens, rest)
-        renderer, options = self._parser.renderer, self._parser.options
+        renderer, options = parser.renderer, parser.options
         settled = str(renderer.render(tokens[:index], options, env)) if size else ""
         env["growing"] = True
         tail = str(renderer.render(tokens[index if size else 0 :], options, env))

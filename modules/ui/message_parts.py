@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from modules.chat.parts import FILES, REASONING, TOOL_CALL, TOOL_RESULT, Part
+from modules.chat.parts import AUDIO, FILES, REASONING, TOOL_CALL, TOOL_RESULT, Part
 from modules.library.sizes import format_size
 from modules.ui.attachment_routes import document_label
 from modules.ui.markdown import LivingMarkdown, Markdown
-from modules.ui.number_format import plural, seconds
+from modules.ui.number_format import clock, plural, seconds
 
 # (state, where the tool comes from) of a call without a result, by the call's id.
 CallStates = Mapping[str, "tuple[str, str]"]
@@ -41,12 +41,14 @@ def settled_parts(parts: Sequence[Part], markdown: Markdown) -> list[dict[str, A
 def _file(part: Part) -> dict[str, str]:
     size = int(part.meta.get("size") or 0)
     label = format_size(size)
+    if part.kind == AUDIO:
+        label = f"{label} · {clock(float(part.meta.get('seconds') or 0))}"
     if "tokens" in part.meta:
         label = document_label(size, part.meta["tokens"], bool(part.meta.get("estimated")))
     return {"kind": part.kind, "name": part.text, "hash": str(part.meta["hash"]), "label": label}
 
 
-def _call(part: Part, parts: Sequence[Part], states: CallStates, other: str) -> dict[str, Any]:
+def _call(part: Part, parts: Sequence[Part], states: CallStates, other: str) -> dict[str, object]:
     """Return a call of a tool with its result, if it has one: texts, none of them markup.
 
     "state": one of tool_calls.py and tool_run.py, or `other` for a call that has none.
@@ -82,7 +84,9 @@ def _label(part: Part, growing: bool) -> dict[str, str]:
         return {}
     facts = []
     if "seconds" in part.meta:
-        facts = [_duration(part.meta["seconds"]), plural(int(part.meta.get("tokens") or 0), "token")]
+        tokens = int(part.meta.get("tokens") or 0)
+        # Other programs, whose chats are imported, count no tokens of it.
+        facts = [_duration(part.meta["seconds"]), *([plural(tokens, "token")] if tokens else [])]
     begin = "Thinking" if growing else "Thought for" if facts else "Thoughts"
     if growing or not facts:
         return {"label": " · ".join([begin, *facts])}
@@ -113,14 +117,14 @@ class LivingParts:
         parts = [part for part in parts if part.kind != TOOL_RESULT]
         return all(self._view(place).is_quick(part.text) for place, part in self._fresh(parts))
 
-    def update(self, parts: Sequence[Part]) -> list[dict[str, Any]]:
+    def update(self, parts: Sequence[Part]) -> list[dict[str, object]]:
         """Return what changed since the last call: of each part, its place from 0 and LivingMarkdown.update.
 
         "new": the kind of a part that begins; the parts from its place on are gone. "label", where it changed, and
         "done", once it has ended, are of reasoning. A call of a tool is whole at once, as "call"; when its state
         changes, the reply is drawn again.
         """
-        changes: list[dict[str, Any]] = []
+        changes: list[dict[str, object]] = []
         for place, part in self._fresh([part for part in parts if part.kind != TOOL_RESULT]):
             new = place >= len(self._views) or self._views[place].kind != part.kind
             if new:

@@ -47,7 +47,7 @@ def card(facts: ModelFacts) -> str:
             + (f", {words.short_count(facts.parameters)} parameters" if facts.parameters else ""),
         ),
         ("Architecture", facts.architecture),
-        ("For", words.purpose(facts.purpose, facts.vision)),
+        ("For", words.purpose(facts.purpose, facts.vision, facts.audio)),
         ("Quantized", _quantized(facts)),
         ("Trained context", f"{facts.context:,} tokens" if facts.context else ""),
         ("Chat template", _template(facts)),

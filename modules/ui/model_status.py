@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modules.library.sizes import format_size
 from modules.ui.json_errors import error_json
 from modules.ui.loaded_models import loaded_beside
+from modules.ui.look import LOOK_SETTINGS
+from modules.ui.nodes import node_states
 from modules.ui.sse import event_stream, sse_event
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ def describe_state(app: App) -> dict[str, object]:
     """Return what the header, the load bar and an empty chat show."""
     state = app.supervisor.state
     spec = app.registry.specs.get(state.loader) if state.loader else None
-    shown: dict[str, Any] = {
+    shown: dict[str, object] = {
         "phase": state.phase,
         "model": state.model or "",
         "loader": state.loader or "",
@@ -30,13 +32,19 @@ def describe_state(app: App) -> dict[str, object]:
         "downloads": {"turns": app.downloads.revision, "under_way": _under_way(app)},
         "extensions": app.extensions.failures.revision,
         "theme": app.settings.get("theme", "system"),
+        "language": app.settings.get("language", ""),
+        "look": [app.settings.get(key, "") for key in LOOK_SETTINGS],
+        "read_replies": bool(app.settings.get("read_replies", False)),
+        "collapse_replies": bool(app.settings.get("collapse_replies", False)),
         "adapters": state.adapters,
         "job": _ended_job(app),
         "beside": loaded_beside(app) if app.may_manage else [],
+        "nodes": node_states(app) if app.may_manage else [],
     }
     if state.info:
         info, on_cards = state.info, app.supervisor.card_bytes()
-        shown |= {"context": info.context, "device": info.device, "notes": list(info.notes), "sees": info.sees_images}
+        shown |= {"context": info.context, "device": info.device, "notes": list(info.notes)}
+        shown |= {"sees": info.sees_images, "hears": list(info.audio_formats)}
         shown["on_cards"] = format_size(on_cards) if on_cards else ""
     return shown
 

@@ -8,7 +8,8 @@ import logging
 import secrets
 import threading
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gradio as gr
 from fastapi import FastAPI
@@ -27,6 +28,16 @@ _LOG = logging.getLogger(__name__)
 # An open page reloads when its user pauses. Until then the old build answers its requests.
 _OLD_BUILD_SECONDS = 120.0
 _START_SECONDS = 30.0
+
+
+class ServedPage(Protocol):
+    """An ASGI application that serves the page. `lifespan` is part of the server's."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    def lifespan(self, server: FastAPI) -> AbstractAsyncContextManager[None]:
+        """Start and stop the page's application with the server."""
+        ...
 
 
 class PageHost:

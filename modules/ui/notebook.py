@@ -1,10 +1,11 @@
-"""The Notebook: one text for all pages, stored in a file, that the model continues. With undo."""
+"""A notebook: one text for all pages, stored in a file, that the model continues. With undo."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.chat.messages import ChatOptions
@@ -12,12 +13,13 @@ from modules.chat.turn_hooks import TextHooks
 from modules.files.paths import write_atomically
 from modules.generation.generation import Generation
 from modules.plugins.extension_generations import completed, deferred
-from modules.protocol.errors import PaddockError
+from modules.protocol.errors import PaddockError, Unsupported
 from modules.protocol.sampling import SamplingParams
 from modules.system.listeners import Listeners
 from modules.system.threads import host_thread
 from modules.ui.json_errors import error_json
 from modules.ui.model_status import describe_state
+from modules.ui.notebook_tokens import TokenView, why_no_tokens
 from modules.ui.sse import CurrentGeneration, Subscribe, event_stream, sse_event
 
 if TYPE_CHECKING:
@@ -30,9 +32,9 @@ _SAVE_SECONDS = 1.0
 class Notebook:
     """One text. `author` is the page that made the last change; it need not get that again. Thread-safe."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, path: Path | None = None) -> None:
         self._app = app
-        self._path = app.paths.notebook
+        self._path = path or app.paths.notebook
         self._lock = threading.RLock()
         self._text = ""
         if self._path.exists():
@@ -45,6 +47,8 @@ class Notebook:
         self.generation: Generation | None = None
         self.error: PaddockError | None = None
         self.author = ""
+        # The tokens of the last generation that was asked for them.
+        self.tokens: TokenView | None = None
 
     def text(self) -> str:
         """Return the text with what a generation has added so far."""
@@ -61,6 +65,7 @@ class Notebook:
                 "undo": bool(self._past),
                 "redo": bool(self._future),
                 "error": error_json(self.error) if self.error else None,
+                "tokens": self.tokens.revision if self.tokens else "",
             }
 
     def write(self, text: str, author: str) -> None:
@@ -73,15 +78,18 @@ class Notebook:
             self.author = author
         self._tell()
 
-    def generate(self, text: str, params: SamplingParams, author: str) -> None:
-        """Let the model continue `text`. Raise PaddockError if no model is loaded."""
+    def generate(self, text: str, params: SamplingParams, author: str, top: int = -1) -> None:
+        """Let the model continue `text`. `top`: note so many alternatives of each token; -1: no tokens.
+
+        Raises PaddockError if no model is loaded.
+        """
         with self._lock:
             self._check_idle()
             self.error = None
             if text != self._text or not self._saved:
                 self._record(text)
             self.author = author
-            generation = self.generation = self._begin(text, params)
+            generation = self.generation = self._begin(text, params, top)
         self._tell()
         generation.on_change(lambda: self._finish(generation) if generation.done else None)
         host_thread("notebook-saver", lambda: self._save_while_writing(generation), "Storing the notebook").start()
@@ -97,12 +105,14 @@ class Notebook:
                 with contextlib.suppress(PaddockError):  # The save at the end reports a failure.
                     write_atomically(self._path, self._text + generation.text)
 
-    def _begin(self, text: str, params: SamplingParams) -> Generation:
+    def _begin(self, text: str, params: SamplingParams, top: int = -1) -> Generation:
         """Return the generation that continues the text, with the hooks of the extensions that are on."""
         app = self._app
         app.supervisor.loaded()
+        if top >= 0 and (why := why_no_tokens(app)):
+            raise Unsupported(why)
         if not app.extensions.running:
-            return app.page_model.generate(text, params)
+            return app.page_model.generate(text, params, top_logprobs=top)
 
         def make() -> Generation:
             hooks = TextHooks(app.extensions, text, params, ChatOptions(), app.supervisor.state)
@@ -157,6 +167,8 @@ class Notebook:
             self.generation = None
             self.error = generation.error
             self.author = ""
+            if generation.logprobs:
+                self.tokens = TokenView.of(self._text, generation)
             if generation.final_text:
                 try:
                     self._record(self._text + generation.final_text)

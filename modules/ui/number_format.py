@@ -42,10 +42,17 @@ _PURPOSES = {
 }
 
 
-def purpose(name: str, vision: bool = False) -> str:
+def clock(duration: float) -> str:
+    """Return the length of a sound in seconds as minutes and seconds, such as "1:05"."""
+    whole = max(1, round(duration))
+    return f"{whole // 60}:{whole % 60:02}"
+
+
+def purpose(name: str, vision: bool = False, audio: bool = False) -> str:
     """Return what a model is for, from one of PURPOSES, or "" if that is not known."""
     words = _PURPOSES.get(name, "")
-    return f"{words}, with images" if words and vision else words
+    more = " and ".join(word for word, takes in (("images", vision), ("sound", audio)) if takes)
+    return f"{words}, with {more}" if words and more else words
 
 
 def model_label(name: str, purpose_name: str) -> str:
@@ -72,16 +79,28 @@ def statistics(meta: Mapping[str, Any]) -> str:
     return " · ".join(part for part in parts if part)
 
 
+def left_out(messages: int) -> str:
+    """Return the sentence about messages that did not fit into the context."""
+    were = "was" if messages == 1 else "were"
+    return f"{plural(messages, 'older message')} did not fit into the context and {were} left out of the prompt."
+
+
 def finish_reason(meta: Mapping[str, object]) -> str:
     """Return why a reply was cut short, or "" if the model ended it."""
     return _FINISH_REASONS.get(str(meta.get("reason", "")), "")
 
 
 def origin(meta: Mapping[str, Any]) -> str:
-    """Return which model and loader wrote a reply, and how much of its prompt was cached, for the tooltip."""
+    """Return which model and loader wrote a reply, on which server, and what was cached and guessed right, for the
+    tooltip."""
     parts = [str(meta.get("model") or ""), str(meta.get("loader") or "")]
+    if meta.get("served_by"):
+        parts.append(f"answered by {meta['served_by']}")
     if meta.get("cached_tokens"):
         parts.append(
             f"{int(meta['cached_tokens']):,} of {int(meta.get('prompt_tokens') or 0):,} prompt tokens were cached"
         )
+    if meta.get("drafted_tokens"):
+        right, drafted = int(meta.get("accepted_tokens") or 0), int(meta["drafted_tokens"])
+        parts.append(f"{right:,} of {drafted:,} drafted tokens were right")
     return " · ".join(part for part in parts if part)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from modules.settings.accounts import OWNER
+from modules.settings.accounts import ADMIN_KEY_NAME, OWNER
 from modules.system.version import VERSION
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add_markup(name: str, elem_id: str, /, **values: str) -> gr.HTML:
 
 
 def account_markup(app: App) -> str:
-    """Return the name of the page's account with a button to log out, or "" where people have no accounts."""
-    if not app.config.accounts:
+    """Return the name of the page's account with a button to log out, or "" where no one logged in."""
+    if not app.config.accounts and (app.account is None or app.account.name == ADMIN_KEY_NAME):
         return ""
     return markup("account", name=escape(app.account.name if app.account else OWNER))

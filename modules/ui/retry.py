@@ -22,8 +22,15 @@ def retry(app: App, chat_id: str, message_id: str, lower: bool) -> str:
     message = next((m for m in app.chats.messages(chat_id) if m.id == message_id), None)
     # The failure of an extension does not depend on the model, and some extensions answer without one.
     if message and message.meta.get("code") == MessageFailed.code:
-        return app.chats.regenerate(chat_id, message_id, app.sampling.params(), app.chat_preferences.options(chat_id))
+        return _regenerate(app, chat_id, message_id)
+    if not lower and app.chats.settings.get(chat_id).get("model"):
+        return _regenerate(app, chat_id, message_id)
     names = tuple(message.meta.get("lower") or ()) if message and lower else ()
     if lower or state.phase != "ready":
         app.models.load_again(state, names)
-    return app.chats.regenerate(chat_id, message_id, app.sampling.params(), app.chat_preferences.options(chat_id))
+    return _regenerate(app, chat_id, message_id)
+
+
+def _regenerate(app: App, chat_id: str, message_id: str) -> str:
+    preferences = app.chat_preferences
+    return app.chats.regenerate(chat_id, message_id, preferences.params(chat_id), preferences.options(chat_id))

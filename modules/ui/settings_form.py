@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from modules.protocol.errors import SettingError
-from modules.protocol.schema import Setting, coerce
+from modules.protocol.schema import DRAFTS, Setting, coerce
 from modules.ui.gradio_internals.slider import UncheckedSlider
 
 # A slider with more steps than this is too fine to set by hand. Such a number gets a plain field.
@@ -57,8 +57,13 @@ def step(setting: Setting) -> float:
     return setting.info.step or (1 if setting.kind is int else 0.01)
 
 
-def field(setting: Setting, value: Any, *, prefix: str = "", **extra: object) -> gr.components.Component:
-    """Draw the field of one setting into the Blocks that are being built. Its id is `prefix` and the name."""
+def field(
+    setting: Setting, value: Any, *, prefix: str = "", offered: Sequence[str] = (), **extra: object
+) -> gr.components.Component:
+    """Draw the field of one setting into the Blocks that are being built. Its id is `prefix` and the name.
+
+    `offered`: texts to choose from, beside any other that a person types. An empty text stands for none.
+    """
     info = setting.info
     common: dict[str, Any] = {
         "label": caption(setting),
@@ -71,6 +76,9 @@ def field(setting: Setting, value: Any, *, prefix: str = "", **extra: object) ->
     if info.choices:
         choices = [(str(choice), choice) for choice in info.choices]
         return gr.Dropdown(choices=choices, value=value, filterable=False, **common)
+    if offered:
+        texts = [("none", ""), *((text, text) for text in offered)]
+        return gr.Dropdown(choices=texts, value=value, allow_custom_value=True, **common)
     if setting.kind in (int, float) and not setting.optional:
         if ends := _range(setting):
             return UncheckedSlider(*ends, value=value, step=step(setting), buttons=[], **common)
@@ -91,19 +99,32 @@ def changes(component: Any) -> list[Any]:
     return [component.input]
 
 
+def group_order(settings: Sequence[Setting]) -> list[str]:
+    """Return the groups of settings in the order of their folds. Drafts, which loaders inherit, are the last."""
+    groups = list(dict.fromkeys(setting.info.group for setting in settings))
+    return sorted(groups, key=lambda group: group == DRAFTS)
+
+
 def form(
-    settings: Sequence[Setting], values: Mapping[str, object], *, prefix: str = ""
+    settings: Sequence[Setting],
+    values: Mapping[str, object],
+    *,
+    prefix: str = "",
+    offered: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, gr.components.Component]:
-    """Draw all fields: a fold for each group, with the first one open, and a fold for the advanced settings."""
+    """Draw all fields: a fold for each group, with the first one open, and a fold for the advanced settings.
+
+    `offered`: name of a setting -> texts to choose from, beside any other.
+    """
     fields: dict[str, gr.components.Component] = {}
 
     def draw(chosen: Sequence[Setting]) -> None:
         for setting in chosen:
-            fields[setting.name] = field(setting, values.get(setting.name, setting.default), prefix=prefix)
+            value, texts = values.get(setting.name, setting.default), (offered or {}).get(setting.name, ())
+            fields[setting.name] = field(setting, value, prefix=prefix, offered=texts)
 
     plain = [setting for setting in settings if not setting.info.advanced]
-    groups = list(dict.fromkeys(setting.info.group for setting in plain))
-    for place, group in enumerate(groups):
+    for place, group in enumerate(group_order(plain)):
         members = [setting for setting in plain if setting.info.group == group]
         if not group:
             draw(members)

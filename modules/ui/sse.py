@@ -7,7 +7,6 @@ import contextlib
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
 
 from fastapi.responses import StreamingResponse
 
@@ -23,7 +22,7 @@ Unsubscribe = Callable[[], None]
 Subscribe = Callable[[Callable[..., None]], Unsubscribe]
 
 
-def sse_event(value: Any, name: str = "") -> bytes:
+def sse_event(value: object, name: str = "") -> bytes:
     """Return one server-sent event with a JSON value. Lone surrogates, which no JSON reader accepts, are replaced."""
     data = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     head = f"event: {name}\n" if name else ""

@@ -17,6 +17,9 @@ _MONO = (
     "monospace",
 )
 
+# The accent of dark pages is light.
+_DARKER = "color-mix(in srgb, var(--accent) 70%, black)"
+
 
 def paddock_theme() -> gr.themes.Base:
     """Return the theme: deep green on warm grey. static/tokens.css defines the colours."""
@@ -80,6 +83,24 @@ def paddock_theme() -> gr.themes.Base:
         checkbox_background_color_dark="var(--field)",
         checkbox_border_color="var(--soft)",
         checkbox_border_color_dark="var(--soft)",
+        checkbox_background_color_selected="var(--accent)",
+        # The mark in it is white in both.
+        checkbox_background_color_selected_dark=_DARKER,
+        checkbox_border_color_selected="var(--accent)",
+        checkbox_border_color_selected_dark=_DARKER,
+        color_accent="var(--accent)",
+        color_accent_soft="var(--wash)",
+        color_accent_soft_dark="var(--wash)",
+        border_color_accent="var(--accent)",
+        border_color_accent_dark="var(--accent)",
+        link_text_color="var(--accent)",
+        link_text_color_dark="var(--accent)",
+        link_text_color_active="var(--accent)",
+        link_text_color_active_dark="var(--accent)",
+        link_text_color_hover="var(--accent-strong)",
+        link_text_color_hover_dark="var(--accent-strong)",
+        link_text_color_visited="var(--accent)",
+        link_text_color_visited_dark="var(--accent)",
         button_primary_background_fill="var(--accent)",
         button_primary_background_fill_dark="var(--accent)",
         button_primary_background_fill_hover="var(--accent-strong)",

@@ -53,7 +53,7 @@ class Workshop:
     def _bandwidth(self) -> float:
         return measure_bandwidth(self._app.machine.cpus)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """Return the models and adapters, the settings of each method and of a training, and what is in the trash."""
         return {
             "models": self._models(),
@@ -66,7 +66,7 @@ class Workshop:
             "aim": self._app.config.aim or self._app.settings.get("aim", AIMS[0]),
         }
 
-    def _models(self) -> list[dict[str, Any]]:
+    def _models(self) -> list[dict[str, object]]:
         rows = []
         for name in self._app.library.names():
             with contextlib.suppress(PaddockError):
@@ -92,7 +92,7 @@ class Workshop:
         chats = self._app.chats.chats()[:_CHATS]
         return [*hub, *({"source": f"chat:{head.id}", "title": f"Chat: {head.title}"} for head in chats)]
 
-    def _methods(self) -> list[dict[str, Any]]:
+    def _methods(self) -> list[dict[str, object]]:
         """Return each method once, with the settings of the loader that quantizes best."""
         return [
             {
@@ -126,14 +126,14 @@ class Workshop:
             schemas = [EvaluateSettings]
         return {setting.name: setting.info.label for schema in schemas for setting in describe(schema)}
 
-    def _training(self) -> list[dict[str, Any]]:
+    def _training(self) -> list[dict[str, object]]:
         """Return the settings of a training; [] where no loader trains."""
         able = [spec.training for spec in self._app.loaders.offered() if spec.training]
         return [_field(setting) for setting in describe(able[0])] if able else []
 
     def recommend(
         self, model: str, aim: str, context: int, device: str, fine_tune: bool, calibration: bool
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Rank the methods for a model on this machine, or on the one that `device` describes.
 
         `calibration`: there is text like what the model will write.
@@ -199,7 +199,7 @@ def is_full_precision(facts: ModelFacts) -> bool:
     return facts.format == "safetensors"
 
 
-def _field(setting: Setting) -> dict[str, Any]:
+def _field(setting: Setting) -> dict[str, object]:
     info = setting.info
     return {
         "name": setting.name,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
 from modules.files.data_files import fix_surrogates
 from modules.jobs.export import export_text
@@ -31,7 +31,7 @@ class RecommendRequest(BaseModel):
 
     model: Text
     aim: Text = "balance"
-    context: int = 0
+    context: int = Field(0, ge=0, le=2**31)
     device: Text = ""
     fine_tune: bool = False
     calibration: bool = True
@@ -75,7 +75,7 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
     workshop = Workshop(app)
 
     @routes.get("/workshop/state")
-    def state() -> dict[str, Any]:
+    def state() -> dict[str, object]:
         return workshop.state()
 
     @routes.get("/workshop/events")
@@ -83,19 +83,19 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
         return sse_response(follow_workshop(app, workshop))
 
     @routes.post("/workshop/recommend")
-    def recommend(request: RecommendRequest) -> dict[str, Any]:
+    def recommend(request: RecommendRequest) -> dict[str, object]:
         with errors_in_page_words({}):
             return workshop.recommend(**request.model_dump())
 
     @routes.post("/workshop/plan")
-    def plan(request: JobRequest) -> dict[str, Any]:
+    def plan(request: JobRequest) -> dict[str, object]:
         """Return what a quantization will make, and the time, memory and disk that it will take."""
         spec = make_spec(request.model_dump())
         with errors_in_page_words(workshop.labels(spec)):
             return app.jobs.plan(spec)
 
     @routes.post("/workshop/jobs")
-    def start(request: JobRequest) -> dict[str, Any]:
+    def start(request: JobRequest) -> dict[str, object]:
         """Start a job, or let it wait for those before it."""
         spec = make_spec(request.model_dump())
         with errors_in_page_words(workshop.labels(spec)):
@@ -106,18 +106,18 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
         return workshop.job(id)
 
     @routes.get("/workshop/jobs/{id}/training")
-    def training(id: str) -> dict[str, Any]:
+    def training(id: str) -> dict[str, object]:
         """Return the losses and the answers of a training so far."""
         return app.jobs.training_curve(id)
 
     @routes.put("/workshop/texts/{name}")
-    async def keep_text(name: str, request: Request) -> dict[str, Any]:
+    async def keep_text(name: str, request: Request) -> dict[str, object]:
         """Store a file for a job; return its path."""
         content = await request.body()
         return {"path": await asyncio.to_thread(workshop.keep_text, name, content)}
 
     @routes.post("/workshop/jobs/{id}/{verb}")
-    def act(id: str, verb: str) -> dict[str, Any]:
+    def act(id: str, verb: str) -> dict[str, object]:
         verbs = {"cancel": app.job_queue.cancel, "resume": app.job_queue.resume}
         if verb not in verbs:
             raise PaddockError(f"A job has no action named {verb[:40]!r}. The actions are: {', '.join(verbs)}.")
@@ -125,7 +125,7 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
         return {"result": None}
 
     @routes.post("/workshop/jobs/{id}/blind/{verb}")
-    def blind(id: str, verb: str, request: BlindRequest) -> dict[str, Any]:
+    def blind(id: str, verb: str, request: BlindRequest) -> dict[str, object]:
         """Begin a blind comparison, vote, or show the names; return what is to be shown of it."""
         tests = app.jobs.blind
         if verb == "start":
@@ -147,13 +147,13 @@ def add_workshop_routes(routes: APIRouter, app: App) -> None:
         return Response(text, media_type=_MEDIA[ending], headers=head)
 
     @routes.post("/workshop/adapters/load")
-    def load_with_adapter(request: ModelRequest) -> dict[str, Any]:
+    def load_with_adapter(request: ModelRequest) -> dict[str, object]:
         """Load a model with an adapter. Blocks until it is loaded; the event streams send the progress."""
         workshop.load_with_adapter(request.model, request.adapter)
         return describe_state(app)
 
     @routes.post("/workshop/models/{verb}")
-    def change(verb: str, request: ModelRequest) -> dict[str, Any]:
+    def change(verb: str, request: ModelRequest) -> dict[str, object]:
         """Rename or discard a model or an adapter, or restore one."""
         models = app.model_management
         if verb == "rename":

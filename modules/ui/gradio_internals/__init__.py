@@ -10,6 +10,7 @@ were checked with, and asserts that each of them exists.
 | `component_classes.py` | the metaclasses of components, and the names by which the page chooses a widget |
 | `event_listeners.py` | the tables of events, and what a listener returns |
 | `event_queue.py` | how often the queue looks for new events |
+| `stub_files.py` | the function that writes a .pyi file for each component |
 | `slider.py` | the metaclass of components |
 | `hidden_state.py` | a hidden textbox is in the page, and its `change` event fires |
 | `served_routes.py` | the paths of Gradio's application, and which of them its page uses |

@@ -22,11 +22,19 @@ _ROOT = re.compile(r'const root = "[^"\n]*";')
 _MANIFEST = re.compile(r'<link rel="manifest"[^>]*>')
 # If a page names no icon, a browser requests one from the root of the host, where another program may answer.
 _ICON = '<link rel="icon" href="paddock/static/icon.svg" type="image/svg+xml">'
+# Gradio adds Paddock's script and styles once its own scripts have run. Until then, the browser can load them.
+_PRELOADS = (
+    '<link rel="preload" as="style" href="paddock/static/page.css">'
+    '<link rel="modulepreload" href="paddock/static/page.js">'
+)
 
 
 def with_nonce(html: str, nonce: str) -> str:
-    """Return Gradio's page with the nonce in each script, the address it was opened at, and Paddock's icon."""
-    html = _MANIFEST.sub(_ICON, html)
+    """Return Gradio's page with the nonce in each script and the address it was opened at.
+
+    It links Paddock's icon, and loads Paddock's styles and script early.
+    """
+    html = _MANIFEST.sub(_ICON + _PRELOADS, html)
     html = _ROOT.sub("const root = window.gradio_config.root;", html)
     html = html.replace(_CONFIG_END, _CONFIG_END + _CORRECT_ROOT, 1)
     return html.replace("<script", f'<script nonce="{nonce}"').replace(NONCE, nonce)

@@ -1,4 +1,5 @@
-// The files of a message in the chat: images as thumbnails that open, documents as chips that fold open their text.
+// The files of a message in the chat: images as thumbnails that open, sounds that are played, and documents as chips
+// that fold open their text.
 
 import { fileAddress, path } from "./attachments.js";
 import { h, iconButton } from "./dom.js";
@@ -6,7 +7,9 @@ import { icon } from "./icons.js";
 import { RequestError, get } from "./requests.js";
 
 /** Return the element of a file: {kind, name, hash, label}. */
-export const drawAttached = (part) => (part.kind === "image" ? drawImage(part) : drawDocument(part));
+export const drawAttached = (part) => (DRAW[part.kind] ?? drawDocument)(part);
+
+const DRAW = { image: drawImage, audio: drawAudio };
 
 function drawImage(part) {
   const image = h("img", { src: fileAddress(part), alt: part.name, loading: "lazy" });
@@ -15,6 +18,15 @@ function drawImage(part) {
   const button = h("button", { ...attributes, "aria-label": label, onclick: () => openImage(part) }, image);
   image.addEventListener("error", () => button.replaceWith(drawMissing(part)));
   return button;
+}
+
+function drawAudio(part) {
+  const audio = h("audio", { controls: true, preload: "metadata", src: fileAddress(part), "aria-label": part.name });
+  const name = h("span", { class: "attachment-name" }, part.name);
+  const facts = h("span", { class: "attachment-facts" }, part.label);
+  const node = h("figure", { class: "attached audio" }, h("figcaption", {}, icon("speaker"), name, facts), audio);
+  audio.addEventListener("error", () => node.replaceWith(drawMissing(part)));
+  return node;
 }
 
 const drawMissing = (part) =>

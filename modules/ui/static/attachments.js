@@ -18,14 +18,21 @@ export const fileAddress = ({ hash, name }) => address(path({ hash, name }, "fil
 /** Return the path of what the host knows of an attachment: "file", "text" or "facts". */
 export const path = ({ hash, name }, what) => `/attachments/${hash}/${what}?name=${encodeURIComponent(name)}`;
 
+/** Return the sign of a file on its chip. */
+export function fileSign(file) {
+  if (file.kind === "image") return h("img", { src: fileAddress(file), alt: "" });
+  return icon(file.kind === "audio" ? "speaker" : "file");
+}
+
 export class Attachments {
   /** `changed()` is called when the files change; `insert(text)` puts a text into the message after all. */
   constructor({ changed, insert }) {
     this.changed = changed;
     this.insert = insert;
-    this.model = { ready: false, name: "", sees: false, context: 0 };
+    this.model = { ready: false, name: "", sees: false, hears: [], context: 0 };
     this.chat = "";
-    // Chat id -> its files: {name, hash, kind, label, tokens, notes}, without a hash while the host reads one.
+    // Chat id -> its files: {name, hash, kind, mime, label, length, tokens, notes}, without a hash while the host reads
+    // one.
     this.files = new Map();
     this.list = h("ul", { id: "attachments", "aria-label": "Attached files", hidden: true });
     this.note = h("p", { id: "attachment-note", class: "composer-note", role: "status", hidden: true });
@@ -53,8 +60,9 @@ export class Attachments {
     return this.current.some((file) => !file.hash);
   }
 
+  /** Tokens of the documents, which go in as passages if they are too long. */
   get tokens() {
-    return this.current.reduce((sum, file) => sum + (file.tokens || 0), 0);
+    return this.current.reduce((sum, file) => sum + (file.kind === "document" ? file.tokens || 0 : 0), 0);
   }
 
   /** Show the files of another chat's message. */
@@ -174,9 +182,9 @@ export class Attachments {
     await Promise.all(
       known.map(async (file) => {
         try {
-          const { label, tokens } = await get(path(file, "facts"));
+          const { label, length, tokens } = await get(path(file, "facts"));
           // The host does not know the width and height of an image any more.
-          if (file.kind === "document") Object.assign(file, { label, tokens });
+          Object.assign(file, file.kind === "document" ? { label, tokens } : { length, tokens });
         } catch (error) {
           if (!(error instanceof RequestError)) throw error;
           // Without a code, the host did not answer.
@@ -202,25 +210,28 @@ export class Attachments {
   }
 
   #chip(file, place) {
-    const image = file.kind === "image";
-    const sign = image ? h("img", { src: fileAddress(file), alt: "" }) : icon("file");
     return h(
       "li",
       { class: file.hash ? "attachment" : "attachment reading", title: (file.notes || []).join(" ") || file.name },
-      sign,
+      fileSign(file),
       h("span", { class: "attachment-name" }, file.name),
-      h("span", { class: "attachment-facts" }, file.label),
+      h("span", { class: "attachment-facts" }, [file.label, file.length].filter(Boolean).join(" · ")),
       iconButton("close", `Remove ${file.name}`, () => this.#remove(file, place)),
     );
   }
 
   /** Say before sending what the model will not get whole. */
   #drawNote() {
-    const { ready, name, sees, context } = this.model;
+    const { ready, name, sees, hears, context } = this.model;
     const images = this.current.filter((file) => file.kind === "image").map((file) => file.name);
+    const sounds = this.current.filter((file) => file.kind === "audio");
     const sentences = this.current.flatMap((file) => (file.notes || []).map((note) => `${file.name}: ${note}`));
     if (ready && images.length && !sees)
       sentences.push(`${name} cannot see images. Remove ${images.join(" and ")}, or load a model that can.`);
+    if (ready && sounds.length && !hears.length) {
+      const names = sounds.map((file) => file.name).join(" and ");
+      sentences.push(`${name} cannot hear sound. Remove ${names}, or load a model that can.`);
+    } else if (ready) sentences.push(...sounds.flatMap((file) => wrongFormat(file, name, hears)));
     if (ready && context && this.tokens > context) {
       const [tokens, room] = [this.tokens.toLocaleString(), context.toLocaleString()];
       sentences.push(
@@ -234,6 +245,16 @@ export class Attachments {
     // Screen readers announce the text whenever it is set.
     if (this.note.textContent !== text) this.note.textContent = text;
   }
+}
+
+const FORMATS = { "audio/wav": "wav", "audio/mpeg": "mp3" };
+
+/** Return the sentence about a sound in a format that the model does not take, in a list, or []. */
+function wrongFormat({ mime }, model, hears) {
+  const format = FORMATS[mime];
+  if (!format || hears.includes(format)) return [];
+  const taken = hears.join(" or ").toUpperCase();
+  return [`${model} takes sound as ${taken}, not as ${format.toUpperCase()}. Save it as ${taken} and attach it again.`];
 }
 
 function readDraft(chat) {

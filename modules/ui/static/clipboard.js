@@ -1,6 +1,6 @@
 // Copy text.
 
-import { h } from "./dom.js";
+import { $, h, targetOf } from "./dom.js";
 import { toast } from "./toasts.js";
 
 export async function copyText(text) {
@@ -16,4 +16,12 @@ export async function copyText(text) {
     area.remove();
   }
   toast("Copied.");
+}
+
+/** Let the buttons of code blocks copy their code. */
+export function copyCodeOnClick() {
+  document.addEventListener("click", (event) => {
+    const button = targetOf(event).closest?.(".copy-code");
+    if (button) copyText($("pre", button.closest(".code")).textContent);
+  });
 }

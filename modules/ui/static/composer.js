@@ -4,9 +4,12 @@ import { Attachments } from "./attachments.js";
 import { h, whenPresent } from "./dom.js";
 import { saveDraft } from "./drafts.js";
 import { typeInto } from "./gradio_internals/form_fields.js";
+import { KnowledgePanel } from "./knowledge/panel.js";
+import { PromptCompletion } from "./order/prompt_completion.js";
 import { post } from "./requests.js";
 import { showDisconnected, toast } from "./toasts.js";
 import { ToolsPanel } from "./tools_panel.js";
+import { Dictation } from "./voice/dictation.js";
 
 const DRAFT = "paddock.draft.";
 // The host counts the tokens of a message of at least so many characters.
@@ -16,7 +19,7 @@ const ESTIMATED_CHARACTERS = 400_000;
 
 export class Composer {
   /** `send(text, files)` resolves to false if the message was not sent: it then comes back into the field. */
-  constructor({ send, stop }) {
+  constructor({ send, stop, openExtensions }) {
     this.send = send;
     this.stop = stop;
     this.target = { chat: "" };
@@ -26,6 +29,7 @@ export class Composer {
     this.note = h("p", { id: "composer-note", class: "composer-note", role: "status", hidden: true });
     const changed = () => this.area && this.#updateButton();
     this.attachments = new Attachments({ changed, insert: (text) => this.insert(text) });
+    this.dictation = new Dictation({ insert: (text) => this.insertWords(text), openExtensions });
   }
 
   async attach() {
@@ -36,8 +40,11 @@ export class Composer {
     this.sendButton = await whenPresent("#send");
     this.stopButton = await whenPresent("#stop");
     this.tools = new ToolsPanel();
+    this.tools.button.after(this.dictation.button);
+    this.knowledge = new KnowledgePanel();
     this.area.closest("#composer").before(this.note);
     this.attachments.attach(this.area);
+    this.prompts = new PromptCompletion(this.area, (text) => this.fill(text));
     // Runs before Gradio's own handlers, which give these keys other meanings.
     addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.area.addEventListener("input", () => this.#changed());
@@ -67,11 +74,12 @@ export class Composer {
     this.sendButton.disabled = !this.area.value.trim() && !this.attachments.current.length;
   }
 
-  /** Set the model's state: the context length of the loaded model in tokens, or 0, and whether it sees images. */
+  /** Set the model's state: the context length of the loaded model in tokens, or 0, and whether it sees and hears. */
   setModel(state) {
     const ready = state.phase === "ready";
     const context = ready ? state.context : 0;
-    this.attachments.setModel({ ready, name: state.model, sees: ready && state.sees, context });
+    const taken = { sees: ready && state.sees, hears: (ready && state.hears) || [] };
+    this.attachments.setModel({ ready, name: state.model, ...taken, context });
     if (context === this.context) return;
     this.context = context;
     this.#updateCount();
@@ -109,6 +117,14 @@ export class Composer {
     this.focus();
   }
 
+  /** Put words where the cursor is, apart from the words around them. */
+  insertWords(text) {
+    const { value, selectionStart, selectionEnd } = this.area;
+    const before = /\S$/.test(value.slice(0, selectionStart)) ? " " : "";
+    const after = /^\S/.test(value.slice(selectionEnd)) ? " " : "";
+    this.insert(before + text + after);
+  }
+
   /** Write to this chat from now on, and show its draft. */
   openChat(chat) {
     if (chat !== this.target.chat) {
@@ -117,6 +133,7 @@ export class Composer {
     }
     this.attachments.open(chat);
     this.tools.openChat(chat);
+    this.knowledge.openChat(chat);
     this.focus();
   }
 

@@ -58,7 +58,7 @@ export function textButton(label, onclick, { kind = "", ...extra } = {}) {
 export function iconButton(name, label, onclick, extra = {}) {
   return h(
     "button",
-    { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...extra },
+    { type: "button", class: "icon-button", "aria-label": label, title: label, "data-icon": name, onclick, ...extra },
     icon(name),
   );
 }

@@ -1,26 +1,36 @@
 // Starts the page once Gradio has drawn it, and connects its parts.
 
 import { takeDroppedFiles } from "./attachments.js";
-import { copyText } from "./clipboard.js";
+import { CharactersOnPage } from "./characters/start.js";
+import { ChatPanel } from "./chat_panel.js";
+import { copyCodeOnClick } from "./clipboard.js";
+import { addPageCommands } from "./commands/page_commands.js";
 import { Composer } from "./composer.js";
-import { $, whenPresent } from "./dom.js";
+import { $, $$, whenPresent } from "./dom.js";
 import { runExtensionScripts } from "./extension_scripts.js";
 import { addExtensionViews } from "./extension_views.js";
 import { interceptFetch } from "./gradio_internals/event_requests.js";
 import { sendInvalidNumbers } from "./gradio_internals/form_fields.js";
 import { fillIcons } from "./icons.js";
 import { LoadedModels } from "./loaded_models.js";
+import { MessageActions } from "./message_actions.js";
 import { ModelState } from "./model_state.js";
+import { NodeList } from "./nodes.js";
 import { Notebook } from "./notebook.js";
+import { addSettingsSections } from "./order/settings_section.js";
+import { showTemporary } from "./order/temporary.js";
+import { addOverflowSection } from "./replies/overflow_section.js";
 import { RequestError, attempt, get, post } from "./requests.js";
 import { Shell } from "./shell.js";
 import { Sidebar } from "./sidebar.js";
 import { Stream } from "./stream.js";
 import { showToastsOfEvents, toast } from "./toasts.js";
 import { Transcript } from "./transcript.js";
+import { translatePage } from "./translation/translate.js";
 import { toggleUnsupportedParameters } from "./unsupported_parameters.js";
 import { restoreViewState, watchActivity } from "./view_state.js";
-import { welcome } from "./welcome.js";
+import { ReplyWatch } from "./voice/reply_completed.js";
+import { drawWelcome } from "./welcome.js";
 import { Workshop } from "./workshop/view.js";
 
 // Stands in the address for a new chat, which the host creates with its first message.
@@ -37,9 +47,10 @@ class Page {
     watchActivity();
     takeDroppedFiles((files) => this.composer?.attachments.add(files));
     showToastsOfEvents();
+    copyCodeOnClick();
     sendInvalidNumbers();
     toggleUnsupportedParameters();
-    await Promise.all(NEEDED.map(whenPresent));
+    await Promise.all([...NEEDED.map(whenPresent), translatePage()]);
     await addExtensionViews();
     fillIcons();
     await this.#makeParts();
@@ -48,6 +59,7 @@ class Page {
     this.offer = await get("/start");
     document.body.dataset.view = "chat";
     await this.#openFromAddress();
+    addPageCommands(this);
     document.body.classList.add("started");
     runExtensionScripts();
     // The field was hidden until now, and could not have the focus.
@@ -58,15 +70,24 @@ class Page {
 
   async #makeParts() {
     [this.chat, this.state] = ["", null];
-    this.running = new Set();
-    this.composer = new Composer({ send: (...message) => this.send(...message), stop: () => this.act("stop") });
+    this.composer = new Composer({
+      send: (...message) => this.send(...message),
+      stop: () => this.act("stop"),
+      openExtensions: () => this.shell.openTab("extensions"),
+    });
     await this.composer.attach();
-    this.transcript = new Transcript($("#chat"), this.#actions());
-    this.notebook = new Notebook();
+    this.transcript = new Transcript($("#chat"), new MessageActions(this).all());
+    this.replies = new ReplyWatch(this.transcript);
+    this.notebook = new Notebook({ follow: () => this.#follow() });
     this.workshop = new Workshop({ openInChat: (...how) => this.openInChat(...how) });
     this.modelState = new ModelState();
     this.loadedModels = new LoadedModels();
+    this.nodes = new NodeList();
     this.sidebar = new Sidebar({ open: (id) => this.open(id), current: () => this.chat, create: () => this.create() });
+    addSettingsSections();
+    addOverflowSection();
+    this.characters = new CharactersOnPage(this);
+    this.panel = new ChatPanel({ current: () => this.chat, create: () => this.#createNow() });
     this.stream = new Stream(this.#handlers(), () => this.#lost());
     this.shell = new Shell({ onView: (name, byPointer) => this.#viewShown(name, byPointer) });
   }
@@ -78,11 +99,11 @@ class Page {
 
   async #openFromAddress() {
     const view = location.hash.slice(1);
-    const chats = await this.sidebar.refresh();
+    const first = (await this.sidebar.refresh()).find((chat) => !chat.archived);
     const wanted = new URLSearchParams(location.search).get("chat");
     if (wanted === NEW) this.open("", false);
     else if (wanted) this.open(wanted, false);
-    else if (chats.length) this.open(chats[0].id, false);
+    else if (first) this.open(first.id, false);
     else this.blank();
     if (NAMED_VIEWS.includes(view)) this.shell.showView(view);
   }
@@ -103,6 +124,8 @@ class Page {
       messages: (change) => this.#messages(change),
       living: (growth) => this.modelState.showSpeed(this.transcript.appendLiving(growth)),
       chats: (chats) => this.#chats(chats),
+      folders: (folders) => this.sidebar.setFolders(folders),
+      answering: (ids) => this.sidebar.setAnswering(ids),
       gone: (error) => (this.stream.close(), toast(error.error, { error: true, detail: error.detail })),
       text: (facts) => this.notebook.update(facts),
       growth: (growth) => this.notebook.append(growth),
@@ -121,7 +144,8 @@ class Page {
     this.chat = id;
     this.transcript.clear();
     this.title = "";
-    $("#chat-heading").textContent = "";
+    this.#setHeading("");
+    this.panel.close();
     document.title = "Paddock";
     const address = `?chat=${encodeURIComponent(id || NEW)}`;
     if (push) history.pushState(null, "", address);
@@ -132,8 +156,13 @@ class Page {
     if (document.body.dataset.view !== "chat") this.shell.showView("chat");
     else this.#follow();
     this.sidebar.draw();
+    showTemporary(this.sidebar, id);
     this.#welcome();
     if (!matchMedia("(min-width: 900px)").matches) this.shell.toggleSidebar(false);
+  }
+
+  #setHeading(title) {
+    for (const heading of $$("#chat-heading, .chat-head-title")) heading.textContent = title;
   }
 
   /** Open a new chat, and ask what it offers. */
@@ -152,7 +181,8 @@ class Page {
   #follow() {
     const chat = this.chat ? `/chats/${encodeURIComponent(this.chat)}/events` : "/events";
     const { view } = document.body.dataset;
-    this.stream.follow(NAMED_VIEWS.includes(view) ? `/${view}/events` : chat);
+    const named = view === "notebook" ? this.notebook.eventsPath : `/${view}/events`;
+    this.stream.follow(NAMED_VIEWS.includes(view) ? named : chat);
   }
 
   /** The chat does not exist any more. Open a new one, so that what is typed next does not go into another old chat. */
@@ -163,14 +193,21 @@ class Page {
     toast(`The chat that was open here does not exist: ${reason}. This is a new chat.`, { error: true });
   }
 
+  /** Create the new chat that is open. Resolve to its id, or false if that failed. */
+  async #createNow() {
+    const head = await attempt(() => post("/chats", {}));
+    if (head === false) return false;
+    this.composer.moveDraftTo(head.id);
+    const focus = this.panel.dialog.open && /** @type {HTMLElement} */ (document.activeElement);
+    this.open(head.id);
+    if (focus) (this.panel.dialog.showModal(), focus.focus());
+    return head.id;
+  }
+
   /** Send a message. Resolve to false if it was not stored. */
   async send(text, files = []) {
-    if (!this.chat) {
-      const head = await attempt(() => post("/chats", {}));
-      if (head === false) return false;
-      this.composer.moveDraftTo(head.id);
-      this.open(head.id);
-    }
+    if (!this.chat && !(await this.#createNow())) return false;
+    this.replies.ask(this.chat);
     try {
       const { result } = await post(`/chats/${encodeURIComponent(this.chat)}/send`, { text, files });
       if (result.waiting) toast("The model is still loading. Your message is answered once it has loaded.");
@@ -189,67 +226,21 @@ class Page {
 
   /** Post an action of this chat. */
   act(verb, body = {}) {
+    if (verb === "regenerate") this.replies.ask(this.chat);
     return attempt(() => post(`/chats/${encodeURIComponent(this.chat)}/${verb}`, body));
-  }
-
-  /** Post an action of a message, unless a click before has posted it and waits for the answer. */
-  async #once(verb, card, body = {}) {
-    const action = `${verb} ${card.id}`;
-    if (this.running.has(action)) return false;
-    this.running.add(action);
-    const answer = await this.act(verb, { message: card.id, ...body });
-    this.running.delete(action);
-    return answer;
-  }
-
-  #actions() {
-    const sourceOf = async (card) =>
-      (await get(`/chats/${encodeURIComponent(this.chat)}/messages/${encodeURIComponent(card.id)}`)).text;
-    const edit = async (card, focus) => {
-      const text = await sourceOf(card);
-      this.transcript.edit(card, text, (changed, resend) => this.#edit(card, changed, resend), focus);
-    };
-    return {
-      copy: (card) => attempt(() => copyText(sourceOf(card))),
-      edit: (card, focus) => attempt(() => edit(card, focus)),
-      remove: (card) => this.#remove(card),
-      regenerate: (card) => this.#once("regenerate", card),
-      resume: (card) => this.#once("continue", card),
-      switchTo: (card, version) => this.#once("switch", card, { version }),
-      retry: (card, how) => this.#once(how, card),
-      answerCall: (id, answer) => this.act("answer-call", { message: id, text: answer }),
-      branch: async (card) => {
-        const answer = await this.#once("branch", card);
-        if (answer === false) return;
-        await this.sidebar.refresh();
-        this.open(answer.result.id);
-        toast("New chat branched from this message.");
-      },
-    };
-  }
-
-  async #remove(card) {
-    const chat = this.chat;
-    if ((await this.#once("delete", card)) === false) return;
-    const run = () => attempt(() => post(`/chats/${encodeURIComponent(chat)}/undelete`, { message: card.id }));
-    toast("Deleted this message and everything after it.", { action: { label: "Undo", run } });
-  }
-
-  async #edit(card, text, resend) {
-    const answer = await this.act("edit", { message: card.id, text });
-    if (answer !== false && resend) await this.act("regenerate", { message: answer.result });
-    return answer;
   }
 
   #messages(change) {
     if (!this.transcript.applyChange(change)) this.composer.focus();
+    this.characters.update();
     const writing = Boolean(change.living);
+    this.replies.changed(this.chat, this.composer.writing, writing, this.state);
     this.composer.setWriting(writing);
     if (!writing) this.modelState.showSpeed(0);
     document.body.classList.toggle("writing", writing);
     if (change.title !== this.title) {
       this.title = change.title;
-      $("#chat-heading").textContent = change.title;
+      this.#setHeading(change.title);
       document.title = `${change.title} · Paddock`;
       if (!this.sidebar.retitle(this.chat, change.title)) this.sidebar.refresh();
     }
@@ -260,36 +251,27 @@ class Page {
   #chats(chats) {
     this.sidebar.setChats(chats);
     if (this.chat && !chats.some((chat) => chat.id === this.chat)) this.#lost();
+    showTemporary(this.sidebar, this.chat);
   }
 
   #state(state) {
-    // The host has another build of the page: other extensions are on, or Paddock was started again.
-    if (this.state && this.state.page !== state.page) this.shell.reload();
+    this.shell.apply(state, this.state);
     this.state = state;
     this.modelState.update(state);
     this.loadedModels.update(state);
+    this.nodes.update(state);
     this.workshop.jobEnded(state.job, () => this.shell.showView("workshop"));
-    if (state.theme !== this.shell.theme) this.shell.setTheme(state.theme);
+    this.transcript.setCollapse(state.collapse_replies);
     this.composer.setModel(state);
     this.#welcome();
   }
 
   /** Show or hide what an empty chat shows. */
   #welcome() {
-    const blank = this.transcript.blank;
-    const empty = !this.transcript.cards.length;
-    $("#chat").classList.toggle("empty", empty);
-    if (!empty || !this.state) return blank.replaceChildren();
-    const key = JSON.stringify([this.state.phase, this.state.model, this.offer.character]);
-    if (blank.dataset.key === key && blank.childElementCount) return;
-    blank.dataset.key = key;
-    const actions = { send: (text) => this.send(text), openModels: () => this.shell.openTab("model") };
-    blank.replaceChildren(...welcome(this.state, this.offer, actions));
+    drawWelcome(this);
   }
 
   #click(event) {
-    const button = event.target.closest?.(".copy-code");
-    if (button) copyText(button.closest(".code").querySelector("pre").textContent);
     const tab = event.target.closest?.("[data-open-tab]");
     if (tab) this.shell.openTab(tab.dataset.openTab);
   }

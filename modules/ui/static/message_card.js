@@ -1,8 +1,14 @@
 // Draws one message of a chat, from the card that the host sends (`card` in chat_feed.py).
 
-import { $, h, iconButton, textButton } from "./dom.js";
+import { drawLore, drawSpeaker, messageNames } from "./characters/speaker.js";
+import { $, $$, h, iconButton, textButton } from "./dom.js";
+import { drawSources, linkCitations } from "./knowledge/citations.js";
+import { openMenu } from "./menu.js";
 import { drawPart } from "./message_parts.js";
+import { ratingButtons } from "./order/rating.js";
+import { offerCollapse } from "./replies/long_replies.js";
 import { removeToast } from "./toasts.js";
+import { readingButton } from "./voice/reading.js";
 
 const STATISTICS = "paddock.statistics";
 
@@ -12,16 +18,18 @@ export function drawMessage(card, living, actions) {
   const body = h("div", { class: "message-body", dir: "auto" });
   // The parts of a living message come later, as they grow.
   body.append(...(card.parts ?? []).map(drawPart));
-  const attributes = {
-    class: `message ${card.role}${living ? " living" : ""}`,
-    "data-id": card.id,
-    "aria-label": isUser ? "You" : "Reply",
-  };
-  return h(
+  if (card.passages) linkCitations(body, card.passages);
+  const attributes = { ...messageNames(card), "data-id": card.id };
+  if (living) attributes.class += " living";
+  const message = h(
     "article",
     attributes,
+    drawSpeaker(card),
     body,
+    card.cut ? h("p", { class: "message-note" }, `${card.cut} `, drawShowCut(actions)) : null,
+    card.passages ? drawSources(card.passages) : null,
     (card.notes || []).map((note) => h("p", { class: "message-note" }, note)),
+    drawLore(card),
     card.receipt ? drawReceipt(card.receipt) : null,
     card.error ? drawError(card, actions) : null,
     h(
@@ -32,22 +40,51 @@ export function drawMessage(card, living, actions) {
       living ? null : drawTools(card, isUser, actions),
     ),
   );
+  if (!living && !isUser) offerCollapse(message, card.id);
+  return message;
 }
+
+const drawShowCut = (actions) =>
+  h("button", { type: "button", class: "show-cut", onclick: actions.showCut }, "Show where");
 
 function drawTools(card, isUser, actions) {
   const tools = [
     iconButton("copy", "Copy", () => actions.copy(card)),
     iconButton("edit", "Edit", () => actions.edit(card)),
-    isUser ? null : iconButton("again", "Regenerate", () => actions.regenerate(card)),
-    card.statistics ? iconButton("gauge", "Statistics", () => showStatistics(!statisticsShown())) : null,
-    iconButton("forward", isUser ? "Get a reply" : "Continue this reply", () => actions.resume(card), {
+    isUser || card.narrator ? null : iconButton("again", "Regenerate", () => actions.regenerate(card)),
+    isUser || card.narrator ? null : readingButton(card),
+    card.statistics ? seldom(iconButton("gauge", "Statistics", () => showStatistics(!statisticsShown()))) : null,
+    iconButton("forward", isUser || card.narrator ? "Get a reply" : "Continue this reply", () => actions.resume(card), {
       class: "icon-button only-newest",
     }),
-    iconButton("branch", "Branch from here", () => actions.branch(card)),
+    seldom(iconButton("insert", "Put in a message below", () => actions.insert(card))),
+    ...(isUser ? [] : ratingButtons(card, actions).map(seldom)),
+    seldom(iconButton("branch", "Branch from here", () => actions.branch(card))),
     iconButton("trash", "Delete this and everything after it", () => actions.remove(card)),
+    drawMore(),
   ];
   return h("div", { class: "tools" }, card.versions > 1 ? drawVersions(card, actions) : null, tools);
 }
+
+/** Mark a button that small screens show in a menu. */
+const seldom = (button) => (button.classList.add("seldom"), button);
+
+/** Return the button of small screens, whose menu presses the seldom buttons beside it. */
+function drawMore() {
+  const more = iconButton(
+    "more",
+    "More for this message",
+    () => openMenu(more, "More for this message", $$(".seldom", more.parentElement).map(menuItem)),
+    { class: "icon-button more-tools", "aria-haspopup": "menu" },
+  );
+  return more;
+}
+
+const menuItem = (button) => ({
+  label: button.getAttribute("aria-label"),
+  checked: button.getAttribute("aria-pressed") === "true",
+  run: () => button.click(),
+});
 
 function drawVersions(card, actions) {
   const { version, versions } = card;

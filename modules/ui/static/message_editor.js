@@ -2,6 +2,7 @@
 
 import { $, h, textButton } from "./dom.js";
 import { saveDraft } from "./drafts.js";
+import { EditedFiles } from "./edited_files.js";
 import { toast } from "./toasts.js";
 
 const DRAFT = "paddock.edit.";
@@ -10,8 +11,9 @@ const DRAFT = "paddock.edit.";
 export const hasDraft = (card) => localStorage.getItem(DRAFT + card.id) !== null;
 
 /**
- * Put a text field in place of a message's body. `save(text, resend)` is called when the person is done. It resolves to
- * false if the text was not saved, and the field comes back with it. `find()` returns the message's present element.
+ * Put a text field in place of a message's body, with the files of a person's message. `save(text, resend, files)` is
+ * called when the person is done; `files` are null where they did not change. It resolves to false if the text was not
+ * saved, and the field comes back with it. `find()` returns the message's present element.
  */
 export function editMessage(find, card, text, save, focus = true) {
   const message = find();
@@ -27,11 +29,13 @@ export function editMessage(find, card, text, save, focus = true) {
     saveDraft(key, null);
     if (hadFocus) $('.tools [aria-label="Edit"]', message)?.focus({ preventScroll: true });
   };
+  const files = isUser ? new EditedFiles((card.parts ?? []).filter((part) => part.hash)) : null;
   const finish = async (resend) => {
-    if (isUser && !area.value.trim() && !card.parts.some((part) => part.hash))
+    const kept = (await files?.take()) ?? [];
+    if (isUser && !area.value.trim() && !kept.length)
       return toast("An empty message cannot be sent. Write something first.", { error: true });
     close();
-    if ((await save(area.value, resend)) !== false) return;
+    if ((await save(area.value, resend, files?.changed ? kept : null)) !== false) return;
     saveDraft(key, area.value);
     editMessage(find, card, text, save);
   };
@@ -41,7 +45,8 @@ export function editMessage(find, card, text, save, focus = true) {
     textButton("Cancel", close),
   ];
   const onsubmit = (event) => (event.preventDefault(), finish(isUser));
-  const form = h("form", { class: "edit-form", onsubmit }, area, h("div", { class: "row" }, buttons));
+  const row = h("div", { class: "row" }, buttons);
+  const form = h("form", { class: "edit-form", onsubmit }, area, files?.element ?? "", row);
   const fitHeight = () => ((area.style.height = "auto"), (area.style.height = `${area.scrollHeight + 2}px`));
   area.addEventListener("input", () => (fitHeight(), saveDraft(key, area.value === text ? null : area.value)));
   area.addEventListener("keydown", (event) => {

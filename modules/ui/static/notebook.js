@@ -2,6 +2,8 @@
 
 import { $ } from "./dom.js";
 import { saveDraft } from "./drafts.js";
+import { NotebookList } from "./notebook/notebook_list.js";
+import { TokenPanel } from "./notebook/token_panel.js";
 import { RequestError, attempt, post } from "./requests.js";
 import { removeToast, toast } from "./toasts.js";
 
@@ -9,11 +11,16 @@ const DRAFT = "paddock.notebook.draft";
 // Milliseconds until a failed save is tried again.
 const RETRY_MS = 4000;
 
+const newAuthor = () => crypto.randomUUID?.() || String(Math.random());
 const plural = (number, one) => `${number.toLocaleString()} ${one}${number === 1 ? "" : "s"}`;
 
 export class Notebook {
-  constructor() {
-    this.author = crypto.randomUUID?.() || String(Math.random());
+  /** `follow()` is called when another notebook is shown: the page then follows the events at `eventsPath`. */
+  constructor({ follow }) {
+    this.follow = follow;
+    this.list = new NotebookList({ leave: () => this.#write(), changed: () => this.#switched() });
+    this.tokenPanel = new TokenPanel({ branch: (before, text) => this.#branch(before, text), name: () => this.name });
+    this.author = newAuthor();
     this.area = $("#notebook-text");
     this.statistics = $("#notebook-count");
     this.buttons = Object.fromEntries(
@@ -35,7 +42,39 @@ export class Notebook {
     /** @type {Promise<any>} */
     this.saving = Promise.resolve();
     // A text that an earlier visit could not save. It is shown when the host's first event arrives.
-    this.draft = localStorage.getItem(DRAFT);
+    this.draft = localStorage.getItem(this.draftKey);
+  }
+
+  /** The notebook that is shown: its name, "" for the first one. */
+  get name() {
+    return this.list.current;
+  }
+
+  get eventsPath() {
+    return `/notebook/events?notebook=${encodeURIComponent(this.name)}`;
+  }
+
+  get draftKey() {
+    return this.name ? `${DRAFT}.${this.name}` : DRAFT;
+  }
+
+  /** Another notebook is shown from now on. */
+  #switched() {
+    clearTimeout(this.timer);
+    this.unsaved = this.writing = false;
+    // This page does not show the text that it may have written into that notebook before.
+    this.author = newAuthor();
+    this.area.value = "";
+    this.draft = localStorage.getItem(this.draftKey);
+    this.tokenPanel.clear();
+    this.follow();
+  }
+
+  /** Let the model continue from a place before: `before`, and then another token than it took. */
+  async #branch(before, text) {
+    this.area.value = before + text;
+    this.#changed();
+    await this.generate();
   }
 
   /** Focus the text. Not on a touch screen, where the keyboard would cover half of it. */
@@ -44,7 +83,7 @@ export class Notebook {
   }
 
   #post(verb, body = {}) {
-    return attempt(() => post(`/notebook/${verb}`, { author: this.author, ...body }));
+    return attempt(() => post(`/notebook/${verb}`, { notebook: this.name, author: this.author, ...body }));
   }
 
   #saveLater(after = 500) {
@@ -60,13 +99,13 @@ export class Notebook {
 
   #saveDraft() {
     this.unsaved = true;
-    saveDraft(DRAFT, this.area.value);
+    saveDraft(this.draftKey, this.area.value);
   }
 
   #saved() {
     clearTimeout(this.timer);
     this.unsaved = false;
-    saveDraft(DRAFT, null);
+    saveDraft(this.draftKey, null);
     if (this.failure) this.failure = removeToast(this.failure);
   }
 
@@ -77,7 +116,8 @@ export class Notebook {
       clearTimeout(this.timer);
       const { edits } = this;
       try {
-        await post(`/notebook/${verb}`, { author: this.author, text: this.area.value });
+        const { author, name: notebook } = this;
+        await post(`/notebook/${verb}`, { notebook, author, text: this.area.value, tokens: this.tokenPanel.on });
         if (edits === this.edits) this.#saved();
       } catch (error) {
         if (!(error instanceof RequestError)) throw error;
@@ -110,7 +150,7 @@ export class Notebook {
 
   generate() {
     // The model continues the text. After a reload, the draft without that must not replace it.
-    saveDraft(DRAFT, null);
+    saveDraft(this.draftKey, null);
     return this.#save("generate");
   }
 
@@ -151,6 +191,7 @@ export class Notebook {
     if (facts.error && facts.error.error !== this.shownError)
       toast(facts.error.error, { error: true, detail: facts.error.detail });
     this.shownError = facts.error?.error;
+    this.tokenPanel.update(facts);
     if (!facts.writing) this.count();
   }
 

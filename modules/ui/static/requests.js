@@ -28,7 +28,7 @@ async function request(path, options) {
   }
 }
 
-async function parsedAnswer(path, options) {
+async function fetchAnswer(path, options) {
   let response;
   try {
     response = await fetch(address(path), options);
@@ -36,7 +36,13 @@ async function parsedAnswer(path, options) {
     throw new RequestError({ error: DISCONNECTED });
   }
   removeDisconnected();
-  const answer = await response.json().catch(() => ({}));
+  return response;
+}
+
+async function parsedAnswer(path, options) {
+  const response = await fetchAnswer(path, options);
+  // A route without a result answers with null.
+  const answer = (await response.json().catch(() => null)) ?? {};
   // api/security.py answers in the API's form: {error: {message}}.
   if (answer.error?.message) answer.error = answer.error.message;
   if (!response.ok) throw new RequestError(answer.error ? answer : { error: unexplained(response.status) });
@@ -51,6 +57,16 @@ export const post = (path, body = {}) =>
   request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 /** Send a file as it is. */
 export const put = (path, file) => request(path, { method: "PUT", body: file });
+export const postFile = (path, file) => request(path, { method: "POST", body: file });
+
+/** Post JSON that is answered with a file. */
+export async function postForFile(path, body) {
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const response = await fetchAnswer(path, options);
+  if (response.ok) return response.blob();
+  const answer = await response.json().catch(() => ({}));
+  throw new RequestError(answer.error ? answer : { error: unexplained(response.status) });
+}
 
 /** Run an action and return what it returns, or true. If a request fails, show why and return false. */
 export async function attempt(run) {

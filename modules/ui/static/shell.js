@@ -1,6 +1,7 @@
 // The frame of the page: views, list of chats, drawer and theme.
 
 import { $, $$, h, targetOf } from "./dom.js";
+import { showLook, updateLook } from "./look.js";
 import { saveViewState, waitForPause } from "./view_state.js";
 
 const WIDE = matchMedia("(min-width: 900px)");
@@ -102,9 +103,36 @@ export class Shell {
   /** Open a tab of the drawer by its name in lower case. */
   openTab(name) {
     this.toggleDrawer(true);
-    const tab = $$("#drawer-tabs [role=tab]").find((one) => one.textContent.trim().toLowerCase() === name);
+    const tab = $$("#drawer-tabs [role=tab]").find((one) => this.tabName(one) === name);
     tab?.click();
     tab?.focus({ preventScroll: true });
+  }
+
+  /** Return the name of a tab of the drawer, in every language. */
+  tabName(tab) {
+    return tab.id.replace(/^tab-/, "").replace(/-button$/, "");
+  }
+
+  /** Open a tab of the drawer and the folds around a field's title, and focus the field. */
+  openField(tab, title) {
+    this.openTab(tab);
+    for (let fold = title.closest(".fold"); fold; fold = fold.parentElement.closest(".fold")) {
+      const button = $("button.label-wrap", fold);
+      if (button && !button.classList.contains("open")) button.click();
+    }
+    requestAnimationFrame(() => {
+      const field = title.closest(".block")?.querySelector("input, textarea, select, button");
+      field?.focus({ preventScroll: true });
+      title.scrollIntoView({ block: "center" });
+    });
+  }
+
+  /** Apply the person's look and language. `before` is the state before this one, or null. */
+  apply(state, before) {
+    // The host has another build of the page: other extensions are on, or Paddock was started again.
+    if (before && ["page", "language"].some((part) => before[part] !== state[part])) this.reload();
+    if (state.theme !== this.theme) this.setTheme(state.theme);
+    updateLook(state.look);
   }
 
   /** Load the host's new build of the page at the next pause, and restore the state of the view. */
@@ -122,6 +150,7 @@ export class Shell {
     localStorage.setItem("paddock.theme", choice);
     const dark = choice === "dark" || (choice === "system" && this.systemDark.matches);
     if (document.body.classList.contains("dark") !== dark) document.body.classList.toggle("dark", dark);
+    showLook();
     // Scripts of text-generation-webui read the theme from the name of this style sheet. No browser loads it.
     $("#highlight-css").setAttribute("href", `file/css/highlightjs/${dark ? "github-dark" : "github"}.min.css`);
   }

@@ -1,18 +1,12 @@
-// The list of chats: grouped by day, with search, rename, and delete with undo.
+// The list of chats: in groups, with search, rename, delete with undo, and several at once.
 
-import { $, $$, h, iconButton } from "./dom.js";
+import { $, $$, h, whenPresent } from "./dom.js";
+import { openMenu } from "./menu.js";
+import { listItems } from "./order/chat_menu.js";
+import { listRows } from "./order/chat_groups.js";
+import { selectionBar } from "./order/selection.js";
 import { attempt, get, post } from "./requests.js";
 import { toast } from "./toasts.js";
-
-const DAY = 86400;
-
-function group(seconds) {
-  const midnight = new Date().setHours(0, 0, 0, 0) / 1000;
-  if (seconds >= midnight) return "Today";
-  if (seconds >= midnight - DAY) return "Yesterday";
-  if (seconds >= midnight - 7 * DAY) return "This week";
-  return new Date(seconds * 1000).toLocaleDateString(undefined, { month: "long", year: "numeric" });
-}
 
 export class Sidebar {
   /** `open(id)` shows a chat, `current()` returns the id of the one that is shown, `create()` begins a new one. */
@@ -21,10 +15,19 @@ export class Sidebar {
     this.current = current;
     this.create = create;
     this.chats = [];
+    this.folders = [];
+    this.hits = [];
+    this.answering = new Set();
+    // The ids of selected chats, or null while none are being selected.
+    this.selected = null;
     this.requests = 0;
     this.list = $("#chat-list");
     this.search = $("#chat-search");
     $("#new-chat").addEventListener("click", () => create());
+    // A page that shows no chat hears nothing of the list from the host.
+    addEventListener("paddock-chats-changed", () => this.refresh());
+    const menu = $("#list-menu");
+    menu.addEventListener("click", () => openMenu(menu, "Chats", listItems(this)));
     this.search.addEventListener("input", () => {
       // Ignore an answer to the former search.
       this.requests++;
@@ -33,51 +36,64 @@ export class Sidebar {
     });
   }
 
+  get searching() {
+    return Boolean(this.search.value.trim());
+  }
+
   async refresh() {
     const request = ++this.requests;
-    const chats = await get(`/chats?search=${encodeURIComponent(this.search.value.trim())}`).catch(() => null);
+    const wanted = this.search.value.trim();
+    const answer = await (
+      wanted ? get(`/chats/search?search=${encodeURIComponent(wanted)}`) : Promise.all([get("/chats"), get("/folders")])
+    ).catch(() => null);
     // A later request, or the host's event, is newer than this answer.
-    if (!chats || request !== this.requests) return chats || this.chats;
-    this.chats = chats;
+    if (!answer || request !== this.requests) return this.chats;
+    if (wanted) [this.chats, this.hits] = [answer.chats, answer.hits];
+    else [this.chats, this.folders] = answer;
     this.draw();
-    return chats;
+    return this.chats;
   }
 
   /** The host sent a new list. */
   setChats(chats) {
-    if (this.search.value.trim()) return this.refresh();
+    if (this.searching) return this.refresh();
     this.requests++;
     this.chats = chats;
+    this.draw();
+  }
+
+  setFolders(folders) {
+    this.folders = folders;
+    if (!this.searching) this.draw();
+  }
+
+  /** The host sent the ids of the chats that are being answered. */
+  setAnswering(ids) {
+    this.answering = new Set(ids);
     this.draw();
   }
 
   draw() {
     // A title is being edited.
     if ($(".chat-title", this.list)) return;
-    const rows = [];
-    let heading = "";
-    for (const chat of this.chats) {
-      const name = group(chat.updated);
-      if (name !== heading) rows.push(h("h3", {}, (heading = name)));
-      rows.push(this.#row(chat));
-    }
+    const rows = listRows(this);
     if (!rows.length)
-      rows.push(
-        h("p", { class: "quiet" }, this.search.value ? "No matching chats." : "Your chats will be listed here."),
-      );
+      rows.push(h("p", { class: "quiet" }, this.searching ? "No matching chats." : "Your chats will be listed here."));
     const focus = this.#focus();
     this.list.replaceChildren(...rows);
+    $(".selection-bar", this.list.parentElement)?.remove();
+    if (this.selected) this.list.after(selectionBar(this));
     if (focus) this.#refocus(focus);
   }
 
   /** Return which button of which row has the focus. */
   #focus() {
-    const button = document.activeElement?.closest("#chat-list .chat-row button");
-    const row = button?.parentElement;
+    /** @type {HTMLElement | null} */
+    const row = document.activeElement?.closest("#chat-list .chat-row");
     return (
       row && {
         chat: row.dataset.chat,
-        button: [...row.children].indexOf(button),
+        button: [...row.children].findIndex((child) => child.contains(document.activeElement)),
         index: $$(".chat-row", this.list).indexOf(row),
       }
     );
@@ -88,38 +104,16 @@ export class Sidebar {
     const rows = $$(".chat-row", this.list);
     const row = rows.find((one) => one.dataset.chat === chat);
     const next = row ? row.children[button] : (rows[index] ?? rows.at(-1))?.firstElementChild;
-    (next ?? $("#new-chat")).focus({ preventScroll: true });
+    const target = $("input", next ?? document.createElement("p")) ?? next ?? $("#new-chat");
+    target.focus({ preventScroll: true });
   }
 
   retitle(id, title) {
     const chat = this.chats.find((one) => one.id === id);
     if (!chat || chat.title === title) return Boolean(chat);
-    chat.title = title;
+    chat.title = chat.label = title;
     this.draw();
     return true;
-  }
-
-  #row(chat) {
-    const current = chat.id === this.current();
-    return h(
-      "div",
-      { class: current ? "chat-row current" : "chat-row", "data-chat": chat.id },
-      h(
-        "button",
-        {
-          type: "button",
-          class: "chat-open",
-          dir: "auto",
-          "aria-current": current ? "true" : false,
-          title: chat.title,
-          onclick: () => this.open(chat.id),
-          ondblclick: () => this.rename(chat),
-        },
-        chat.title,
-      ),
-      iconButton("edit", `Rename ${chat.title}`, () => this.rename(chat)),
-      iconButton("trash", `Delete ${chat.title}`, () => this.remove(chat)),
-    );
   }
 
   rename(chat) {
@@ -137,7 +131,7 @@ export class Sidebar {
         title !== chat.title &&
         (await attempt(() => post(`/chats/${chat.id}/rename`, { title }))) !== false
       )
-        chat.title = title;
+        chat.title = chat.label = title;
       const inside = document.activeElement === field;
       field.remove();
       this.draw();
@@ -156,11 +150,43 @@ export class Sidebar {
     // The host sends the new list to all pages, this one too. main.js must not take the chat for lost.
     this.removing = chat.id;
     if ((await attempt(() => post(`/chats/${chat.id}/trash`))) === false) return (this.removing = null);
-    const rest = await this.refresh();
+    const rest = (await this.refresh()).filter((one) => !one.archived);
     if (chat.id === this.current()) rest.length ? this.open(rest[0].id) : this.create();
     this.removing = null;
+    if (chat.temporary) return toast("This temporary chat is gone.");
     const run = () =>
       attempt(async () => (await post(`/chats/${chat.id}/restore`), await this.refresh(), this.open(chat.id)));
-    toast(`Deleted “${chat.title}”.`, { action: { label: "Undo", run } });
+    toast(`Deleted “${chat.label}”.`, { action: { label: "Undo", run } });
+  }
+
+  /** Let the person select several chats, beginning with this one. */
+  select(id = "") {
+    this.selected = new Set(id ? [id] : []);
+    this.draw();
+    $(".chat-row input", this.list)?.focus();
+  }
+
+  mark(id, on) {
+    if (on) this.selected.add(id);
+    else this.selected.delete(id);
+    this.draw();
+  }
+
+  endSelection() {
+    this.selected = null;
+    this.draw();
+    $("#list-menu").focus();
+  }
+
+  /** Open a chat at one of its messages. */
+  async openAt(chat, message) {
+    if ((await attempt(() => post(`/chats/${encodeURIComponent(chat)}/reveal`, { message }))) === false) return;
+    this.open(chat);
+    const element = await whenPresent(`.message[data-id="${CSS.escape(message)}"]`);
+    element.scrollIntoView({ block: "center" });
+    element.classList.add("found");
+    element.setAttribute("tabindex", "-1");
+    element.focus({ preventScroll: true });
+    setTimeout(() => element.classList.remove("found"), 2500);
   }
 }

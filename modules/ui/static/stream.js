@@ -4,6 +4,9 @@
 import { address } from "./requests.js";
 import { removeDisconnected, showDisconnected } from "./toasts.js";
 
+const CHAT_EVENTS = ["messages", "living", "state", "chats", "folders", "answering"];
+const EVENTS = [...CHAT_EVENTS, "text", "growth", "jobs", "progress", "gone"];
+
 export class Stream {
   constructor(handlers, onLost) {
     this.handlers = handlers;
@@ -39,7 +42,7 @@ export class Stream {
       if (source.readyState === EventSource.CLOSED) this.#refused(path);
       else this.#disconnected();
     };
-    for (const name of ["messages", "living", "state", "chats", "text", "growth", "jobs", "progress", "gone"])
+    for (const name of EVENTS)
       source.addEventListener(
         name,
         (event) => this.source === source && this.handlers[name]?.(JSON.parse(event.data), path),

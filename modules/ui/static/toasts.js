@@ -7,7 +7,10 @@ const MILLISECONDS = 7000;
 const ERROR_MILLISECONDS = 12_000;
 
 /** Return the toasts that show this text. */
-const toastsWith = (text) => $$("#toasts .toast").filter((note) => $("span", note).textContent === text);
+const toastsWith = (text) => $$("#toasts .toast").filter((note) => textOf.get(note) === text);
+
+// Toast -> its text in English, which the page may show in another language.
+const textOf = new WeakMap();
 
 // Toast -> the timer that removes it.
 const timers = new WeakMap();
@@ -19,6 +22,7 @@ export function toast(text, { action = null, error = false, detail = "" } = {}) 
   if (!action && same.length) return startTimer(same[0]);
   for (const old of same) old.remove();
   const note = h("div", { class: error ? "toast error" : "toast" }, h("span", {}, text));
+  textOf.set(note, text);
   if (detail) note.append(h("details", {}, h("summary", {}, "Details"), h("pre", {}, detail)));
   if (action) {
     const run = () => (note.remove(), action.run());
@@ -32,7 +36,7 @@ export function toast(text, { action = null, error = false, detail = "" } = {}) 
 /** Remove the toast after a while. One with details, or about the connection, stays. */
 function startTimer(note) {
   clearTimeout(timers.get(note));
-  if ($("details", note) || $("span", note).textContent === DISCONNECTED) return;
+  if ($("details", note) || textOf.get(note) === DISCONNECTED) return;
   // It also stays while the pointer or the keyboard's focus is on it: someone may be about to press its button.
   const expire = () => (note.matches(":hover, :focus-within") ? startTimer(note) : note.remove());
   timers.set(note, setTimeout(expire, note.classList.contains("error") ? ERROR_MILLISECONDS : MILLISECONDS));

@@ -59,7 +59,7 @@ export class ToolsPanel {
     else await this.refresh();
   }
 
-  #draw({ sources, on }) {
+  #draw({ sources, on, must_call: mustCall }) {
     this.#mark(on);
     clearTimeout(this.timer);
     // Servers that start say nothing to the page: look again until they have.
@@ -69,8 +69,22 @@ export class ToolsPanel {
       ? "The model may call these tools in this chat. Each call asks you first."
       : "The model may call these tools in new chats. Each call asks you first.";
     const focused = document.activeElement?.id;
-    this.list.replaceChildren(...sources.map((source) => this.#source(source)));
+    this.list.replaceChildren(this.#mustCall(mustCall), ...sources.map((source) => this.#source(source)));
     if (focused && this.dialog.open) document.getElementById(focused)?.focus();
+  }
+
+  #mustCall(checked) {
+    const id = "tools-must-call";
+    const box = h("input", { type: "checkbox", id, checked, "aria-describedby": "tools-must-about" });
+    box.addEventListener("change", () => this.#change("must-call", { on: box.checked }));
+    const about =
+      "A grammar makes each reply begin with a call of a tool that is on. For models that forget their tools.";
+    return h(
+      "div",
+      { class: "tool-row" },
+      h("label", { for: id }, box, h("span", {}, "Begin each reply with a call")),
+      h("p", { class: "about", id: "tools-must-about" }, about),
+    );
   }
 
   #source({ title, state, note, warning, tools, server }) {

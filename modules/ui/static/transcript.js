@@ -5,6 +5,9 @@ import { icon } from "./icons.js";
 import { drawMessage, restoreStatistics, updateStatistics } from "./message_card.js";
 import { editMessage, hasDraft } from "./message_editor.js";
 import { keepFolds, LivingParts } from "./message_parts.js";
+import { clickInReply, restoreWrap } from "./replies/code_blocks.js";
+import { markCut, showCut } from "./replies/cut_mark.js";
+import { collapseByDefault, refreshLongReplies } from "./replies/long_replies.js";
 
 // Within so many pixels of the end, the chat scrolls along as it grows.
 const NEAR_END = 90;
@@ -16,11 +19,12 @@ const nameOf = (button) => button.getAttribute("aria-label") || button.textConte
 export class Transcript {
   /**
    * `actions`: copy, edit, remove, regenerate, resume, branch, switchTo, retry. Each takes the message's card.
+   * `act(verb, body)` posts an action of the chat.
    * `answerCall(id, answer)` answers a call of a tool that asks.
    */
   constructor(root, actions) {
     this.root = root;
-    this.actions = actions;
+    this.actions = { ...actions, showCut: () => showCut(this.list) };
     this.list = h("div", { class: "transcript", role: "log", "aria-live": "off", "aria-label": "Messages" });
     this.blank = h("div", { class: "blank" });
     const onclick = () => this.scrollToEnd();
@@ -37,6 +41,8 @@ export class Transcript {
     this.firstTokens = 0;
     this.atEnd = true;
     restoreStatistics();
+    restoreWrap();
+    root.addEventListener("click", clickInReply);
     root.addEventListener("scroll", () => this.#noteScroll(), { passive: true });
     new ResizeObserver(() => this.atEnd && this.scrollToEnd()).observe(this.list);
   }
@@ -44,6 +50,11 @@ export class Transcript {
   #noteScroll() {
     this.atEnd = this.root.scrollHeight - this.root.scrollTop - this.root.clientHeight < NEAR_END;
     this.jump.hidden = this.atEnd;
+  }
+
+  /** Collapse long replies, or not: the setting of the Session tab. */
+  setCollapse(on) {
+    collapseByDefault(on, this.list);
   }
 
   scrollToEnd() {
@@ -67,7 +78,7 @@ export class Transcript {
   }
 
   /** Apply a change of the list (`messages` in chat_feed.py). Return false if the button that had the focus is gone. */
-  applyChange({ keep, set, add, living }) {
+  applyChange({ keep, set, add, living, cut }) {
     const lastBefore = this.last?.id;
     const focus = this.#focusedButton();
     const draw = (card) => drawMessage(card, card.id === living, this.actions);
@@ -86,6 +97,8 @@ export class Transcript {
     this.list.classList.toggle("writing", Boolean(living));
     for (const old of $$(".message.newest", this.list)) old.classList.remove("newest");
     this.list.lastElementChild?.classList.add("newest");
+    markCut(this.list, cut, this.actions);
+    refreshLongReplies(this.list);
     for (const card of [...set, ...add]) if (card.id !== living && hasDraft(card)) this.actions.edit(card, false);
     if (this.atEnd || (this.last?.id !== lastBefore && add.some((card) => card.role === "user"))) this.scrollToEnd();
     return !focus || this.#restoreFocus(focus);
@@ -106,14 +119,14 @@ export class Transcript {
   #focusedButton() {
     const button = document.activeElement?.closest(".message button");
     if (!button) return null;
-    return { button, name: nameOf(button), index: [...this.list.children].indexOf(button.closest(".message")) };
+    return { button, name: nameOf(button), index: $$(".message", this.list).indexOf(button.closest(".message")) };
   }
 
   /** Focus the same button of a message that was drawn again, or its first one if that button cannot be used now. */
   #restoreFocus({ button, name, index }) {
     const usable = (one) => one.isConnected && !one.disabled && one.checkVisibility();
     if (usable(button)) return true;
-    const message = this.list.children[index];
+    const message = $$(".message", this.list)[index];
     const others = message ? $$(".message-foot button", message).filter(usable) : [];
     const next = others.find((one) => nameOf(one) === name) ?? others[0];
     next?.focus({ preventScroll: true });

@@ -55,7 +55,7 @@ export async function waitForPause() {
 /** Save the state of the view until `restoreViewState` is called. */
 export function saveViewState() {
   const open = document.body.classList.contains("drawer-open");
-  const tab = open ? $("#drawer-tabs [role=tab][aria-selected=true]")?.textContent.trim().toLowerCase() : "";
+  const tab = open ? $("#drawer-tabs [role=tab][aria-selected=true]")?.id.replace(/^tab-|-button$/g, "") : "";
   const used = (selector) => $$(selector).filter((one) => touched.has(one));
   const typed = used(FIELDS).filter((field) => !field.matches(DRAFTED) && (field.type !== "radio" || field.checked));
   const focus = document.activeElement?.matches(FIELDS) ? document.activeElement : null;

@@ -8,13 +8,27 @@ import { address, attempt, post } from "./requests.js";
  *
  * `state` is the model's state, `offer` the answer of /paddock/start. `actions`: `send(text)`, `openModels()`.
  */
-export function welcome(state, offer, actions) {
+function welcome(state, offer, actions) {
   const picture = h("img", { src: address("/static/icon.svg"), alt: "", width: "44", height: "44" });
   const { phase, model } = state;
   if (phase === "ready") return [picture, ...readyContent(offer, actions)];
   if (phase === "empty" || phase === "failed") return [picture, ...noModelContent(state, offer, actions)];
   const text = "You can already send a message. It is answered once the model has loaded.";
   return [picture, h("h2", {}, `Loading ${model}`), h("p", {}, text)];
+}
+
+/** Draw what an empty chat shows, if the chat of the page is empty and the model's state is known. */
+export function drawWelcome(page) {
+  const { transcript, state, offer } = page;
+  const { blank, root } = transcript;
+  const empty = !transcript.cards.length;
+  root.classList.toggle("empty", empty);
+  if (!empty || !state) return blank.replaceChildren();
+  const key = JSON.stringify([state.phase, state.model, offer.character]);
+  if (blank.dataset.key === key && blank.childElementCount) return;
+  blank.dataset.key = key;
+  const actions = { send: (text) => page.send(text), openModels: () => page.shell.openTab("model") };
+  blank.replaceChildren(...welcome(state, offer, actions));
 }
 
 function readyContent({ character, questions }, actions) {

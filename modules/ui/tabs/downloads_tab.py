@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from modules.app import App
     from modules.library.download_choice import DownloadOption
     from modules.library.download_listing import RepositoryListing
+    from modules.library.hub_search import FoundModel
     from modules.protocol.model_facts import Machine
 
 
@@ -45,19 +46,33 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     with gr.Accordion("Get a model", open=False, elem_classes=["fold"], elem_id="get-model"):
         with gr.Row(elem_classes=["tight"]):
             repository = gr.Textbox(
-                label="Hugging Face repository",
-                placeholder="owner/name",
-                info="owner/name or owner/name:revision",
+                label="Name of a model, or its repository",
+                placeholder="qwen3",
+                info="A part of its name searches Hugging Face. owner/name or owner/name:revision is one repository.",
                 max_lines=1,
                 elem_id="download-repository",
                 scale=4,
             )
             look = gr.Button("Look it up", elem_id="download-look", scale=1, min_width=110)
+        hits = gr.Radio(choices=[], label="Repositories", elem_id="download-hits", visible=False)
         listing_html = gr.HTML(elem_id="download-files", apply_default_css=False)
         which = gr.Radio(choices=[], label="What to download", elem_id="download-which", visible=False)
         get = gr.Button("Download", variant="primary", elem_id="download-get", visible=False)
     # Repository as it was entered -> what was found there.
     looked: dict[str, Found] = {}
+
+    def search_or_look_up(text: str) -> list[object]:
+        """Return the repositories whose names match, or what one has."""
+        if "/" in text:
+            return [gr.update(choices=[], visible=False), *look_up(text)]
+        choices = _search(text)
+        note = "" if choices else paragraph(f"Hugging Face has no model named {escape(text.strip()[:100])}.")
+        nothing = gr.update(choices=[], value=None, visible=False)
+        found = gr.update(choices=choices, value=None, visible=bool(choices))
+        return [found, note, nothing, gr.update(visible=False)]
+
+    def choose(repository: str) -> list[object]:
+        return [repository, *look_up(repository)]
 
     def look_up(repository: str) -> list[object]:
         machine = inspect_machine()
@@ -72,9 +87,26 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
             raise PaddockError("Choose what to download first. Enter a repository, press Look it up, then choose.")
         app.downloads.start(listing, offered[place].choice)
 
-    gr.on([look.click, repository.submit], errors_as_toasts(look_up), repository, [listing_html, which, get], **QUEUED)
+    shown = [listing_html, which, get]
+    searched = errors_as_toasts(search_or_look_up)
+    gr.on([look.click, repository.submit], searched, repository, [hits, *shown], **QUEUED)
+    hits.input(errors_as_toasts(choose), hits, [repository, *shown], **QUEUED)
     get.click(errors_as_toasts(begin), [repository, which], None, **DIRECT)
     gr.on([page.load, refresh.click], lambda: str(app.downloads.revision), None, turns, **DIRECT)
+
+
+def _search(text: str) -> list[tuple[str, str]]:
+    """Return the repositories that match a name, each with its label."""
+    from modules.library.hub_search import search_models
+
+    return [(_hit_label(found), found.repository) for found in search_models(text)]
+
+
+def _hit_label(found: FoundModel) -> str:
+    words = [found.repository, f"{found.downloads:,} downloads"]
+    words += ["GGUF"] if found.gguf else []
+    words += ["asks you to accept terms"] if found.gated else []
+    return " · ".join(words)
 
 
 def _find(repository: str, machine: Machine) -> Found:
@@ -109,8 +141,8 @@ def _show(listing: RepositoryListing, offered: list[DownloadOption], machine: Ma
 
 
 def _label(offer: DownloadOption) -> str:
-    words = [offer.label, format_size(offer.choice.size), "too large for the free memory" if offer.why_not else ""]
-    return ", ".join(filter(None, words)) + (" (suggested)" if offer.best and not offer.why_not else "")
+    words = [offer.label, format_size(offer.choice.size), "too large for the free memory" if offer.why_not else "fits"]
+    return ", ".join(words) + (" (suggested)" if offer.best and not offer.why_not else "")
 
 
 def _draw_one(app: App, state: DownloadState) -> None:

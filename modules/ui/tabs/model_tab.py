@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.library.cards_now import free_on_cards
-from modules.library.remote_keys import read_key_request
+from modules.library.draft_models import fitting_drafts
+from modules.library.remote_keys import KeyRequest, read_key_requests
 from modules.library.sizes import format_size
 from modules.loading.memory_planner import Advice
 from modules.protocol.errors import PaddockError, SettingError
@@ -56,6 +57,8 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     unload = gr.Button("Unload", elem_id="model-unload", visible=False)
     # static/loaded_models.js fills it.
     gr.HTML('<div id="models-beside" class="card" hidden></div>', apply_default_css=False)
+    # static/nodes.js fills it.
+    gr.HTML('<div id="model-nodes" class="card" hidden></div>', apply_default_css=False)
     with gr.Row(elem_classes=["tight"]):
         model = gr.Dropdown(choices=[], label="Model", elem_id="model-choice", interactive=True, scale=4)
         rescan = gr.Button("Refresh", elem_id="model-refresh", scale=1, min_width=80)
@@ -157,7 +160,7 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
         values = build(spec.settings, {})
     facts = app.library.facts(model)
     first = app.planner.advise(facts, spec, values)
-    _ask_for_key(app, model)
+    _ask_for_keys(app, model)
     with gr.Row(elem_classes=["tight", "load-row"]):
         load = gr.Button(f"Load {PurePosixPath(model).name}", variant="primary", elem_id="model-load")
         anyway = gr.Button("Load anyway", elem_id="model-load-anyway", visible=bool(first.obstacle))
@@ -172,7 +175,10 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
     # The default exceeds the trained context: show the context that a load would use.
     if own := own_context(settings.get("context"), kept, facts.context):
         drawn["context"] = own
-    fields = form(list(settings.values()), drawn, prefix=f"loader-{spec.name}-")
+    offered = (
+        {"draft_model": fitting_drafts(app.library, facts, spec, _LIST_SECONDS)} if "draft_model" in settings else {}
+    )
+    fields = form(list(settings.values()), drawn, prefix=f"loader-{spec.name}-", offered=offered)
     given = list(fields.values())
 
     def chosen(entries: Sequence[object]) -> dict[str, Any]:
@@ -209,20 +215,24 @@ def _settings(app: App, model: str, spec: LoaderSpec) -> None:
     anyway.click(errors_as_toasts(partial(begin, True)), given, None, **DIRECT)
 
 
-def _ask_for_key(app: App, model: str) -> None:
-    """Ask whether a remote model's server may get the environment variable that the model's file names."""
-    wanted = read_key_request(app.library.facts(model))
-    if wanted is None or wanted.name not in os.environ or app.keys.allows(wanted):
-        return
+def _ask_for_keys(app: App, model: str) -> None:
+    """Ask for each of a remote model's servers whether it may get the environment variable that the file names."""
+    wanted = read_key_requests(app.library.facts(model))
+    for place, request in enumerate(wanted):
+        if request.name in os.environ and not app.keys.allows(request):
+            _ask_for_key(app, model, request, f"-{place}" if place else "")
+
+
+def _ask_for_key(app: App, model: str, wanted: KeyRequest, suffix: str) -> None:
     question = gr.HTML(
         paragraph(
             f"{model} needs the environment variable {wanted.name} sent to {wanted.address}. Allow this only if you "
             "trust that server.",
             "warning",
         ),
-        elem_id="key-question",
+        elem_id=f"key-question{suffix}",
     )
-    allow = gr.Button(f"Send {wanted.name} to {wanted.address}", elem_id="key-allow")
+    allow = gr.Button(f"Send {wanted.name} to {wanted.address}", elem_id=f"key-allow{suffix}")
 
     def agree() -> list[Any]:
         app.keys.allow(wanted)

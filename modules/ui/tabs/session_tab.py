@@ -10,16 +10,22 @@ import gradio as gr
 from modules.chat.chat_preferences import MOST_THINKING, unknown_to_template
 from modules.protocol.errors import PaddockError
 from modules.protocol.model_facts import AIMS
+from modules.ui import language
 from modules.ui.event_feedback import DIRECT, errors_as_toasts, paragraph, refresh_marker, toast, toast_channel
+from modules.ui.tabs import look_fields
 
 if TYPE_CHECKING:
     from modules.app import App
 
 _THEMES = [("Follow the system", "system"), ("Light", "light"), ("Dark", "dark")]
-_OVERFLOW = [("Leave out the oldest messages", "cut"), ("Refuse the message", "refuse")]
+_OVERFLOW = [
+    ("Leave out the oldest messages", "cut"),
+    ("Leave them out, and let the model summarize them", "summarize"),
+    ("Refuse the message", "refuse"),
+]
 _AUTO = ("As the model does", "auto")
 _THINKING = [_AUTO, ("On", "on"), ("Off", "off")]
-_EFFORT = [_AUTO, *((name.capitalize(), name) for name in ("low", "medium", "high"))]
+_EFFORT = [_AUTO, ("Low", "low"), ("Medium", "medium"), ("High", "high")]
 _NO_CHARACTER = "None"
 _UNDO = "session-undo"
 # Each field's key in the settings, and its value while the settings have none.
@@ -32,9 +38,16 @@ _DEFAULTS = {
     "thinking": "auto",
     "effort": "auto",
     "thinking_budget": 0,
+    "auto_titles": False,
     "theme": "system",
+    "language": "",
+    "read_replies": False,
+    **look_fields.DEFAULTS,
+    "collapse_replies": False,
     "aim": AIMS[0],
 }
+# Every open page applies these at once, as a part of the model's state.
+_SENT = ("theme", "language", "read_replies", "collapse_replies", *look_fields.DEFAULTS)
 # The page changes its theme at once, before the host answers.
 _APPLY_THEME = """(value) => {
     window.dispatchEvent(new CustomEvent('paddock-theme', {detail: value}));
@@ -52,6 +65,21 @@ def _draw_fields(app: App) -> dict[str, Any]:
     """Draw one field for each key of `_DEFAULTS`."""
     fields: dict[str, Any] = {}
     fields["theme"] = gr.Radio(_THEMES, label="Appearance", value="system", elem_id="session-theme")
+    fields |= look_fields.draw()
+    fields["language"] = gr.Dropdown(
+        [("As the browser asks for", ""), *_languages()],
+        label="Language",
+        value="",
+        filterable=False,
+        info="No native speaker has read the translations yet. Texts without one are in English.",
+        elem_id="session-language",
+    )
+    fields["collapse_replies"] = gr.Checkbox(
+        label="Collapse long replies",
+        info="All but the newest one. A button shows the whole reply.",
+        value=False,
+        elem_id="session-collapse-replies",
+    )
     fields["system"] = gr.Textbox(
         label="System prompt",
         lines=3,
@@ -64,8 +92,7 @@ def _draw_fields(app: App) -> dict[str, Any]:
         choices=[_NO_CHARACTER],
         value=_NO_CHARACTER,
         label="Character of new chats",
-        info=f"Put YAML files with name, context and greeting into {app.paths.display(app.paths.characters)}. "
-        "Character cards (JSON) work too.",
+        info="Make, import and edit characters with the button Characters beside the list of chats.",
         elem_id="session-character",
     )
     fields["character_notes"] = gr.HTML(elem_id="session-character-about", apply_default_css=False)
@@ -76,7 +103,7 @@ def _draw_fields(app: App) -> dict[str, Any]:
         _OVERFLOW,
         label="When a chat is longer than the context",
         value="cut",
-        info="If messages are left out, the reply says how many.",
+        info="If messages are left out, the reply says how many, and the chat shows where.",
         elem_id="session-overflow",
     )
     fields["thinking"] = gr.Radio(
@@ -103,6 +130,16 @@ def _draw_fields(app: App) -> dict[str, Any]:
         elem_id="session-thinking-budget",
     )
     fields["thinking_notes"] = gr.HTML(elem_id="session-thinking-about", apply_default_css=False)
+    fields["read_replies"] = gr.Checkbox(
+        label="Read replies aloud when they are complete",
+        info="With the voice of an extension, such as Read aloud. Each reply has a button for it, too.",
+        elem_id="session-read-replies",
+    )
+    fields["auto_titles"] = gr.Checkbox(
+        label="Let the model write titles of chats",
+        info="After the first reply, while the model is idle. A message that you send always comes first.",
+        elem_id="session-auto-titles",
+    )
     fields["aim"] = gr.Radio(
         [(name.capitalize(), name) for name in AIMS],
         label="Prefer loaders optimised for",
@@ -113,6 +150,10 @@ def _draw_fields(app: App) -> dict[str, Any]:
         visible=app.account is None,
     )
     return fields
+
+
+def _languages() -> list[tuple[str, str]]:
+    return [(language.NAMES.get(name, name), name) for name in language.languages()]
 
 
 class _SessionTab:
@@ -173,7 +214,10 @@ class _SessionTab:
     def _setter(self, key: str) -> Callable[[Any], str]:
         def change(value: Any) -> str:
             default = value in ("", _NO_CHARACTER, _DEFAULTS[key])
+            look_fields.check(key, value)
             self._app.settings.set(key, None if default else value)
+            if key in _SENT:
+                self._app.supervisor.state_store.publish()
             return _unsaved_notice(self._app)
 
         return errors_as_toasts(change)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OWN = "From the model"
 EDITED = "Edited"
-_SAMPLE_CHAT = [
+_SAMPLE_CHAT: list[dict[str, object]] = [
     {"role": "user", "content": "Hello"},
     {"role": "assistant", "content": "Hi"},
     {"role": "user", "content": "Why?"},

@@ -1,0 +1,67 @@
+// Lets the model write the user's next message into the composer.
+
+import { $, h } from "../dom.js";
+import { icon } from "../icons.js";
+import { address } from "../requests.js";
+import { toast } from "../toasts.js";
+
+const WRITE = "Let the model write your message";
+const STOP = "Stop writing your message";
+
+export class Impersonation {
+  /** `composer`: where the text goes; `current()` returns the id of the open chat. */
+  constructor({ composer, current }) {
+    this.composer = composer;
+    this.current = current;
+    this.button = h("button", { type: "button", class: "round", id: "impersonate", hidden: true }, icon("quill"));
+    this.button.addEventListener("click", () => (this.running ? this.running.abort() : this.write()));
+    this.#mark(false);
+    $("#send").before(this.button);
+  }
+
+  /** Show the button where the chat has a character. */
+  show(shown) {
+    this.button.hidden = !shown;
+    if (!shown) this.running?.abort();
+  }
+
+  #mark(writing) {
+    this.button.setAttribute("aria-label", writing ? STOP : WRITE);
+    this.button.title = writing ? STOP : WRITE;
+    this.button.classList.toggle("some", writing);
+  }
+
+  async write() {
+    const chat = this.current();
+    const before = this.composer.area.value;
+    this.running = new AbortController();
+    this.#mark(true);
+    try {
+      await this.#stream(chat, before, this.running.signal);
+    } catch (error) {
+      if (error.name !== "AbortError") toast(error.message, { error: true });
+    } finally {
+      this.running = null;
+      this.#mark(false);
+      this.composer.focus();
+    }
+  }
+
+  async #stream(chat, before, signal) {
+    const path = address(`/chats/${encodeURIComponent(chat)}/impersonate`);
+    const response = await fetch(path, { method: "POST", signal });
+    if (!response.ok) {
+      const answer = await response.json().catch(() => ({}));
+      throw new Error(answer.error?.message ?? answer.error ?? "The model could not write. Try again.");
+    }
+    const reader = response.body.getReader();
+    const decoder = new TextDecoder();
+    let text = before ? `${before.trimEnd()} ` : "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || this.current() !== chat) break;
+      text += decoder.decode(value, { stream: true });
+      this.composer.fill(text);
+    }
+  }
+}

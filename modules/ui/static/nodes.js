@@ -1,0 +1,39 @@
+// Lists the machines that have joined, on the Model tab (nodes.py).
+
+import { h, textButton, whenPresent } from "./dom.js";
+import { attempt, get, post } from "./requests.js";
+
+export class NodeList {
+  constructor() {
+    this.shown = "[]";
+  }
+
+  /** Show the list again if it has changed. */
+  update(state) {
+    const now = JSON.stringify(state.nodes);
+    if (now === this.shown) return;
+    this.shown = now;
+    this.#read();
+  }
+
+  async #read() {
+    const list = await whenPresent("#model-nodes");
+    const nodes = this.shown === "[]" ? [] : await attempt(() => get("/models/nodes"));
+    if (!nodes) return;
+    list.hidden = !nodes.length;
+    list.replaceChildren(h("h4", {}, "Nodes"), ...nodes.map(row));
+  }
+}
+
+function row({ name, address, facts, doing, problem }) {
+  const remove = () => attempt(() => post("/models/nodes/remove", { name }));
+  return h(
+    "div",
+    { class: "loader" },
+    h("strong", {}, name),
+    h("span", { class: "quiet" }, ` ${address}`),
+    h("p", { class: "state" }, doing ? `${facts} · ${doing}` : facts),
+    problem && h("p", { class: "warning" }, problem),
+    h("div", { class: "row" }, textButton("Remove", remove, { "aria-label": `Remove ${name}` })),
+  );
+}

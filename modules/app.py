@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from modules.chat.attachments.model_images import ModelImages
@@ -15,9 +14,11 @@ from modules.chat.characters import Characters
 from modules.chat.chat_preferences import ChatPreferences
 from modules.chat.chat_text import read_chat_messages
 from modules.chat.chat_tools import chat_tools
+from modules.chat.knowledge.knowledge import Knowledge
+from modules.chat.knowledge.open_knowledge import open_knowledge
+from modules.chat.open_chats import open_chats
+from modules.chat.prompt_library import PromptLibrary
 from modules.chat.service import ChatService
-from modules.chat.store import ChatStore
-from modules.files.paths import Paths
 from modules.files.private_files import make_private
 from modules.generation.presets import Presets
 from modules.jobs.job_queue import JobQueue
@@ -30,15 +31,19 @@ from modules.library.machine import inspect_machine, process_memory
 from modules.library.remote_keys import KeyConsents
 from modules.library.scan import DEMO_MODEL, ModelLibrary
 from modules.loading.applied_adapters import AppliedAdapters
+from modules.loading.load_for_chat import LoadForChat
 from modules.loading.load_on_request import LoadOnRequest
 from modules.loading.loader_choice import LoaderChoice
 from modules.loading.loader_packages import find_package_loaders
 from modules.loading.measured_memory import MemoryMeasurements
 from modules.loading.memory_planner import MemoryPlanner
 from modules.loading.model_consents import ModelConsents
+from modules.loading.model_embeddings import ModelEmbeddings
 from modules.loading.model_loading import ModelLoading
 from modules.loading.model_reloader import ModelReloader
+from modules.loading.nodes.spread import Nodes
 from modules.loading.own_loaders import OwnLoaders
+from modules.loading.worker_folders import worker_folders
 from modules.plugins.entry_points import installed_extensions
 from modules.plugins.extension_settings import ExtensionSettings
 from modules.plugins.manager import ExtensionManager
@@ -71,10 +76,9 @@ class App:
     called with the first of them, as its imports take a while. Without it, such extensions are listed only."""
 
     def __init__(self, config: Config, scripts: Callable[[App], Any] | None = None) -> None:
-        paths = config.paths
+        paths = self.paths = config.paths
         self.config = config
         self._make_scripts = scripts
-        self.paths = paths
         make_private(paths.user_data, [paths.models, paths.environments])
         self.machine = inspect_machine()
         # Whose App this is; None for the owner, who needs no account. AccountApps makes those of accounts.
@@ -88,19 +92,18 @@ class App:
         self.environments = Environments(
             paths.environments, self.registry.roots, self.machine, lambda name: str(self.variants.get(name, ""))
         )
-        self.library = ModelLibrary(paths.models)
-        folders, self.worker_hooks = _worker_folders(paths, self.own_loaders), WorkerHooks()
+        self.library, self.worker_hooks = ModelLibrary(paths.models), WorkerHooks()
+        folders = worker_folders(paths, self.own_loaders)
         on_cards = card_memory_of if self.machine.gpus else None
         self.pool = ModelPool(
             lambda: Supervisor(paths.root, self.environments, process_memory, folders, self.worker_hooks, on_cards),
             config.keep_current,
         )
-        self.supervisor = self.pool.current.supervisor
-        self.idle_unloader = IdleUnloader(self.pool)
+        self.supervisor, self.idle_unloader = self.pool.current.supervisor, IdleUnloader(self.pool)
+        self.nodes = Nodes(self.registry, self.environments, self.machine)
         measured = MemoryMeasurements(YamlStore(paths.measured_memory))
-        self.planner = MemoryPlanner(
-            self.library, self.environments, self.pool, measured, enforce=not config.load_anyway
-        )
+        planned = self.library, self.environments, self.pool, measured, self.nodes
+        self.planner = MemoryPlanner(*planned, enforce=not config.load_anyway)
         self.model_settings = saved = ModelSettings(paths.model_settings)
         self.adapters = AppliedAdapters(self.library, self.registry, self.supervisor, saved)
         self.keys = KeyConsents(YamlStore(paths.allowed_variables), config.allow_env)
@@ -121,6 +124,7 @@ class App:
             config.load_on_request,
             config.keep_alive,
         )
+        self.load_for_chat = LoadForChat(self.on_request, self.pool)
         self.images, self.mcp = ModelImages(paths.model_images), McpServers(paths.mcp_servers)
         self.downloads = Downloads(paths.models, self.supervisor.state_store.publish)
 
@@ -134,11 +138,10 @@ class App:
         self.characters = Characters(paths.characters)
         self.sampling = SamplingPreferences(self.settings, self.presets)
         self.chat_preferences = ChatPreferences(
-            self.settings, self.characters, lambda: self.chats, lambda: self.supervisor.state.model
+            self.settings, self.characters, lambda: self.chats, lambda: self.supervisor.state.model, self.sampling
         )
-        self.toolbox = chat_tools(YamlStore(paths.tools), self)
-        # Callbacks of the page and the API to run at the end.
-        self.at_close = ExitStack()
+        self.toolbox, self.prompts = chat_tools(YamlStore(paths.tools), self), PromptLibrary(YamlStore(paths.prompts))
+        self.at_close = ExitStack()  # Callbacks of the page and the API to run at the end.
 
     @property
     def page_model(self) -> LoadedModel:
@@ -153,8 +156,9 @@ class App:
     def close_personal(self) -> None:
         """Close what belongs to one account. Replies that are being written are saved."""
         with ExitStack() as stack:
-            if "chats" in vars(self):
-                stack.callback(self.chats.close)
+            for name in ("knowledge", "chats"):
+                if name in vars(self):
+                    stack.callback(getattr(self, name).close)
             stack.callback(self.at_close.close)
 
     @cached_property
@@ -193,12 +197,15 @@ class App:
     @cached_property
     def chats(self) -> ChatService:
         """The chats, opened at first use: a command that does not need them leaves the file to the page."""
-        store, images = ChatStore(self.paths.chats), self.images
-        chats = ChatService(
-            store, self.page_model, self.characters, extensions=self.extensions, images=images, toolbox=self.toolbox
-        )
-        chats.remove_unused_files()
-        return chats
+        client = account_client(self.account) if self.account else ""
+        used = self.characters, self.extensions, self.images, self.toolbox, self.knowledge
+        return open_chats(self.paths.chats, self.page_model, self.pool, client, *used)
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """The documents that chats can use."""
+        embed = ModelEmbeddings(self.pool, self.on_request, self.idle_unloader.wake).embed
+        return open_knowledge(self.paths, self.settings, embed, lambda: self.may_manage)
 
     @cached_property
     def extensions(self) -> ExtensionManager:
@@ -277,8 +284,9 @@ class App:
             if "extensions" in vars(self):
                 stack.callback(lambda: unfinished.extend(self.extensions.close()))
             stack.callback(self.mcp.close)
-            if "chats" in vars(self):
-                stack.callback(self.chats.close)
+            for name in ("knowledge", "chats"):
+                if name in vars(self):
+                    stack.callback(getattr(self, name).close)
             stack.callback(self.pool.close)
             stack.callback(self.idle_unloader.close)
             if "job_queue" in vars(self):
@@ -290,10 +298,3 @@ class App:
             stack.callback(self.images.close)
             stack.callback(self.at_close.close)
         return unfinished
-
-
-def _worker_folders(paths: Paths, loaders: OwnLoaders) -> tuple[list[Path], list[Path]]:
-    """Return the folders that workers read (models, adapters, images, loaders, extensions) and those they write."""
-    own_loaders = [paths.own_loaders, *loaders.package_folders()]
-    extensions = [*paths.extensions, *installed_extensions().values(), paths.extension_packages]
-    return [paths.models, paths.model_images, *own_loaders, *extensions], [paths.extension_data]

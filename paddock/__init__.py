@@ -21,6 +21,7 @@ if "modules" not in sys.modules and (_program := str(program_folder())) not in s
     sys.path.append(_program)
 
 from modules.plugins.extension_host import ApiRequest, Host
+from modules.plugins.speech_request import SpeechRequest, read_speech_request
 from modules.protocol.commands import Generate, Quantize
 from modules.protocol.errors import (
     ModelError,
@@ -74,6 +75,7 @@ __all__ = [
     "RerankResult",
     "SamplingParams",
     "SettingError",
+    "SpeechRequest",
     "StopFilter",
     "Unsupported",
     "Variant",
@@ -81,5 +83,6 @@ __all__ = [
     "fetch_public",
     "fit_prompt",
     "program_folder",
+    "read_speech_request",
     "setting",
 ]

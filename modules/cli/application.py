@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from modules.app import App
 from modules.settings.config import Config
 
@@ -13,7 +11,7 @@ def build_app(config: Config) -> App:
     return App(config, _scripts)
 
 
-def _scripts(app: App) -> Any:
+def _scripts(app: App) -> object:
     from modules.compat import Scripts  # this import takes a second, and most runs do not need it
 
     return Scripts(app)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from modules.chat.attachments.attachment_store import AttachmentStore
-from modules.chat.chat_files import TEXT_FORMATS, read_chat_file
-from modules.chat.embedded_files import embed_files, unpack_files
-from modules.chat.import_export import write_chat
-from modules.chat.messages import NEW_CHAT, ChatHead
+from modules.chat.chat_downloads import file_name, write_text
+from modules.chat.chat_reader import read_chat_file
+from modules.chat.chat_transfer import add_chat, export_chat
+from modules.chat.messages import ChatHead
 from modules.chat.store import ChatStore
 from modules.files.paths import free_path, write_atomically
 from modules.protocol.errors import PaddockError
@@ -23,7 +22,6 @@ from modules.settings.config import Config
 
 # Exports of all chats of a person are large. A file beyond this is not read.
 _MOST_BYTES = 1 << 30
-_LONGEST_NAME = 60
 
 
 def chats(config: Config, arguments: argparse.Namespace) -> int:
@@ -81,8 +79,7 @@ def _import_file(store: ChatStore, attachments: AttachmentStore, file: Path) -> 
     except OSError as error:
         raise PaddockError(f"It cannot be read ({error.strerror}). Check the name and the permissions.") from None
     for chat in found:
-        unpack_files(attachments, chat)
-        store.add_tree(chat.messages, chat.title, chat.character)
+        add_chat(store, attachments, chat)
     skipped = f" {others} without readable messages were left out." if others else ""
     return f"{len(found)} chat{'s' if len(found) != 1 else ''} imported.{skipped}"
 
@@ -91,7 +88,7 @@ def _export(store: ChatStore, files: AttachmentStore, name: str, kind: str, out:
     """Write one chat to the file `out`, or all chats to files in the folder `out`. No file is overwritten."""
     if name:
         head = _find(store, name)
-        target = out / _file_name(head, kind) if out.is_dir() else out
+        target = out / file_name(head, kind) if out.is_dir() else out
         if target.exists():
             raise PaddockError(f"{target} exists already and is not overwritten. Choose another name.")
         _write(target, store, files, head, kind)
@@ -101,7 +98,7 @@ def _export(store: ChatStore, files: AttachmentStore, name: str, kind: str, out:
         raise PaddockError(f"{out} is a file. Name a folder for all chats, or one chat with --chat ID.")
     heads = store.heads()
     for head in heads:
-        _write(free_path(out / _file_name(head, kind), " "), store, files, head, kind)
+        _write(free_path(out / file_name(head, kind), " "), store, files, head, kind)
     print(f"{len(heads)} chats were written to {out}.")
 
 
@@ -114,17 +111,6 @@ def _find(store: ChatStore, name: str) -> ChatHead:
     return found[0]
 
 
-def _file_name(head: ChatHead, kind: str) -> str:
-    ending = ".json" if kind == "json" else TEXT_FORMATS[kind][0]
-    plain = re.sub(r"[^\w .,()-]", "_", head.title)[:_LONGEST_NAME].strip(" .")
-    return f"{plain or NEW_CHAT}{ending}"
-
-
 def _write(path: Path, store: ChatStore, files: AttachmentStore, head: ChatHead, kind: str) -> None:
-    if kind == "json":
-        tree = store.tree(head.id)
-        chat = write_chat(head.own_title, head.character, tree, embed_files(files, tree))
-        text = json.dumps(chat, ensure_ascii=False, indent=1) + "\n"
-    else:
-        text = TEXT_FORMATS[kind][1](head, store.path(head.id))
+    text = write_text(kind, head, lambda: store.path(head.id), lambda: export_chat(store, files, head.id), files)
     write_atomically(path, text)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 
-def add_chat_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_chat_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
     """Add the sub-command `chats`."""
     top = commands.add_parser("chats", parents=[common], help="list, import or export chats")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)

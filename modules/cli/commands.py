@@ -20,7 +20,9 @@ from modules.cli.job_commands import jobs as jobs
 from modules.cli.job_commands import merge as merge
 from modules.cli.job_commands import quantize as quantize
 from modules.cli.job_commands import train as train
+from modules.cli.knowledge_commands import knowledge as knowledge
 from modules.cli.model_commands import models as models
+from modules.cli.node_commands import node as node
 from modules.cli.recommend_command import recommend as recommend
 from modules.cli.set_option import read_pairs
 from modules.cli.terminal import ProgressLine, write_reply

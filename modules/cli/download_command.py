@@ -95,7 +95,7 @@ def _count(files: tuple[object, ...]) -> str:
 
 def _describe(
     listing: RepositoryListing, entries: list[GgufVariant], chosen: FileSelection | PaddockError
-) -> dict[str, Any]:
+) -> dict[str, object]:
     from modules.library.download_choice import FileSelection, quantization_in_name
 
     paths = {file.path for file in chosen.files} if isinstance(chosen, FileSelection) else set()

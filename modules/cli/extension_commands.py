@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import sys
-from typing import Any
 
 from modules.app import App
 from modules.cli.application import build_app
@@ -60,7 +59,7 @@ def _list(app: App, as_json: bool) -> None:
                 print(f"{'':<31} {sentence}")
 
 
-def _row(status: ExtensionStatus, chosen: bool) -> dict[str, Any]:
+def _row(status: ExtensionStatus, chosen: bool) -> dict[str, object]:
     row = dataclasses.asdict(dataclasses.replace(status, settings=None))
     row["settings"] = [entry.name for entry in describe(status.settings)] if status.settings else []
     return {**row, "enabled": chosen}

@@ -81,13 +81,14 @@ def compare(config: Config, arguments: argparse.Namespace) -> int:
     spec = JobSpec(
         "compare",
         arguments.models_[0],
+        loader=arguments.loader,
         settings=dict(read_pairs(arguments.set, "window=512")),
         text=_text_source(arguments.text),
         models=arguments.models_,
         tasks=_absolute(arguments.tasks),
     )
 
-    def export(results: dict[str, Any]) -> None:
+    def export(results: dict[str, object]) -> None:
         if arguments.export is not None:
             export_rows(results, arguments.export)
 
@@ -148,7 +149,7 @@ def jobs(config: Config, arguments: argparse.Namespace) -> int:
         app.close()
 
 
-def _plan(app: App, spec: JobSpec, as_json: bool) -> dict[str, Any]:
+def _plan(app: App, spec: JobSpec, as_json: bool) -> dict[str, object]:
     """Return what the job will take. A trial takes some seconds, so say first that there is one."""
     progress = _JsonProgress() if as_json else _LineProgress()
     try:
@@ -171,7 +172,7 @@ def _run_new(
     config: Config,
     spec: JobSpec,
     as_json: bool,
-    show: Callable[[dict[str, Any]], None],
+    show: Callable[[dict[str, object]], None],
     after: Callable[[dict[str, Any]], None] = lambda results: None,
 ) -> int:
     app = build_app(config)
@@ -185,7 +186,7 @@ def _run(
     app: App,
     id: str,
     as_json: bool,
-    show: Callable[[dict[str, Any]], None],
+    show: Callable[[dict[str, object]], None],
     after: Callable[[dict[str, Any]], None] = lambda results: None,
 ) -> int:
     """Run a job in this process, with its progress on the terminal or as lines of JSON."""
@@ -241,7 +242,7 @@ class _JsonProgress:
         """Nothing is left open."""
 
 
-def _describe(job: Job) -> dict[str, Any]:
+def _describe(job: Job) -> dict[str, object]:
     return {"id": job.id, **dataclasses.asdict(job.spec), **dataclasses.asdict(job.state), "title": job.spec.title()}
 
 
@@ -256,7 +257,7 @@ def _show_list(rows: list[dict[str, Any]]) -> None:
         print(f"There are no jobs yet. Start one: {program_name()} quantize MODEL --method gguf")
 
 
-def _show_job(row: dict[str, Any]) -> None:
+def _show_job(row: dict[str, object]) -> None:
     print(f"Job {row['id']}: {row['title']}: {row['status']}. {row['message']}".rstrip())
     if row["results"]:
         print(json.dumps(row["results"], indent=1, ensure_ascii=False))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from modules.settings.config import parse_model_name
 
 _TEXTS = "a file, a folder, wikitext2, c4 or chat:TITLE"
 
 
-def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_job_parsers(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
     """Add the sub-commands of jobs."""
     quantize = commands.add_parser("quantize", parents=[common], help="make a quantized copy of a model")
     quantize.add_argument("model", metavar="MODEL", type=parse_model_name, help="a name in models/")
@@ -33,6 +34,7 @@ def add_job_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--against", default="", metavar="ORIGINAL", type=parse_model_name, help="the model before")
     compare = commands.add_parser("compare", parents=[common], help="measure several models, the original first")
     compare.add_argument("models_", nargs="+", metavar="MODEL", type=parse_model_name, help="names in models/")
+    compare.add_argument("--loader", default="", help="for all but the original (default: the best for each)")
     compare.add_argument(
         "--text", default="", metavar="TEXT", help=f"to predict: {_TEXTS} (default: a held-out sample)"
     )

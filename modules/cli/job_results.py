@@ -95,7 +95,7 @@ def show_merged(results: dict[str, Any]) -> None:
         )
 
 
-SHOW_RESULTS: dict[str, Callable[[dict[str, Any]], None]] = {
+SHOW_RESULTS: dict[str, Callable[[dict[str, object]], None]] = {
     "quantize": show_quantized,
     "evaluate": show_evaluated,
     "compare": show_compared,

@@ -38,7 +38,7 @@ def _list(app: App, name: str, new: str) -> dict[str, Any]:
     return {"models": rows, "trash": trash, "text": "\n".join(lines) or "There are no models yet."}
 
 
-def _rename(app: App, name: str, new: str) -> dict[str, Any]:
+def _rename(app: App, name: str, new: str) -> dict[str, object]:
     if not name or not new:
         raise PaddockError(f"Name the model and its new name: {program_name()} models rename OLD NEW")
     renamed = app.model_management.rename(name, new)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 
-def add_model_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_model_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
     """Add the sub-command `models`."""
     parser = commands.add_parser("models", parents=[common], help="list models, rename, discard or restore one")
     parser.add_argument("verb", nargs="?", default="list", choices=["list", "rename", "discard", "restore"])

@@ -8,11 +8,12 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
 
 from modules.cli.chat_parser import add_chat_parser
 from modules.cli.job_parsers import add_job_parsers
+from modules.cli.knowledge_parser import add_knowledge_parser
 from modules.cli.model_parser import add_model_parser
+from modules.cli.node_parser import add_node_parser
 from modules.cli.terminal import visible_output
 from modules.cli.user_commands import add_user_parser
 from modules.files.paths import write_atomically
@@ -90,12 +91,14 @@ def parser() -> argparse.ArgumentParser:
     add_job_parsers(commands, common)
     add_model_parser(commands, common)
     add_chat_parser(commands, common)
+    add_knowledge_parser(commands, common)
     _extensions(commands, common)
     add_user_parser(commands, common)
+    add_node_parser(commands, common)
     return top
 
 
-def _download(commands: Any, common: argparse.ArgumentParser) -> None:
+def _download(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     download = commands.add_parser("download", parents=[common], help="download a model from the hub into models/")
     download.add_argument("name", metavar="OWNER/NAME[:REVISION]", help="a repository, at a branch, tag or commit")
     which = download.add_mutually_exclusive_group()
@@ -105,7 +108,7 @@ def _download(commands: Any, common: argparse.ArgumentParser) -> None:
     download.add_argument("--json", action="store_true", help="print the result, or the list, as one JSON object")
 
 
-def _extensions(commands: Any, common: argparse.ArgumentParser) -> None:
+def _extensions(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     top = commands.add_parser("extensions", parents=[common], help="list, check, enable, disable or install extensions")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     listed = verbs.add_parser("list", parents=[common], help="every extension: on, off, or why it cannot run")

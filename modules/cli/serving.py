@@ -16,6 +16,7 @@ from modules.runtime.model_state import ModelState
 from modules.settings.config import Config
 from modules.system.host_environment import import_gradio_without_bad_network_settings, private_uploads, remove_uploads
 from modules.system.signals import Terminated
+from modules.ui.gradio_internals.stub_files import skip_stub_files
 
 _OPEN_TO_ALL = (
     "Warning: everyone in your network can use Paddock, read its chats and load models, because it was started with "
@@ -30,6 +31,7 @@ def serve_page(config: Config) -> int:
 
 
 def _serve(config: Config) -> int:
+    skip_stub_files()
     import_gradio_without_bad_network_settings()
     tls_options(config)  # A wrong file is an error before the slow part of the start.
     listeners = bind_all(config.host, config.port)

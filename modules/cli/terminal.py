@@ -10,8 +10,8 @@ import contextlib
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO
 
 # Control characters except line break and tab; other line separators; characters that reverse the text direction.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -25,7 +25,7 @@ def visible(text: str) -> str:
 class VisibleStream:
     """A text stream, such as sys.stdout, without control characters. `exact`: the original stream."""
 
-    def __init__(self, exact: Any) -> None:
+    def __init__(self, exact: TextIO) -> None:
         self.exact = exact
 
     def write(self, text: str) -> int:
@@ -33,12 +33,12 @@ class VisibleStream:
         # Callers that count get the same length.
         return int(self.exact.write(visible(text)))
 
-    def writelines(self, lines: Any) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         """Write each of `lines`."""
         for line in lines:
             self.write(line)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self.exact, name)
 
 
@@ -55,17 +55,18 @@ def visible_output() -> Iterator[None]:
 
 def write_reply(text: str) -> None:
     """Write a model's text to stdout: unchanged to a file or a pipe, without control characters to a terminal."""
-    stream: Any = sys.stdout
+    stream: TextIO = sys.stdout
     # An extension's console may wrap this stream; it passes the attribute on.
-    exact = getattr(stream, "exact", stream)
+    exact: TextIO = getattr(stream, "exact", stream)
     if not exact.isatty():
         stream = exact
     stream.write(text)
     stream.flush()
 
 
-def _exact_stderr() -> Any:
-    return getattr(sys.stderr, "exact", sys.stderr)
+def _exact_stderr() -> TextIO:
+    exact: TextIO = getattr(sys.stderr, "exact", sys.stderr)
+    return exact
 
 
 class ProgressLine:

@@ -11,7 +11,7 @@ from modules.protocol.errors import PaddockError
 from modules.settings.accounts import ROLES, USER, Accounts
 from modules.settings.config import Config
 
-_FIRST = "Start Paddock again: it has accounts now, so everyone logs in."
+_FIRST = "Everyone logs in now, also where Paddock runs already. Its owner does with --password."
 
 
 def add_user_parser(

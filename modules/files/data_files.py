@@ -97,7 +97,7 @@ def parse_yaml(raw: bytes | str, name: str, *, as_text: bool = False, limits: Li
     """Return the value in `raw`; keys are texts. Aliases count fully, merge keys are refused. Raise DataFileError."""
     text = _text(raw, name, limits)
 
-    def build(text: str) -> Any:
+    def build(text: str) -> object:
         return build_tree(text, as_text=as_text, nodes=limits.nodes, depth=limits.depth, characters=4 * limits.size)
 
     try:

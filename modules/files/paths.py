@@ -41,7 +41,7 @@ class Paths:
     models: Path
     user_data: Path
     environments: Path
-    # Of an account: the folder of its own chats, presets, characters and settings. None: in `user_data`.
+    # Of an account: the folder of its chats, presets, characters and settings. None: in `user_data`.
     personal: Path | None = None
 
     def display(self, folder: Path) -> str:
@@ -124,6 +124,21 @@ class Paths:
         return (self.personal or self.user_data) / "attachments"
 
     @property
+    def knowledge(self) -> Path:
+        """What was read of the documents that chats can use, and the files that were added to it."""
+        return (self.personal or self.user_data) / "knowledge"
+
+    @property
+    def knowledge_list(self) -> Path:
+        """The names and folders of all knowledge, as YAML."""
+        return (self.personal or self.user_data) / "knowledge.yaml"
+
+    @property
+    def knowledge_packages(self) -> Path:
+        """The packages that make and keep vectors of knowledge."""
+        return self.user_data / "knowledge_packages"
+
+    @property
     def characters(self) -> Path:
         """The characters, one YAML file each."""
         return (self.personal or self.user_data) / "characters"
@@ -137,6 +152,11 @@ class Paths:
     def tools(self) -> Path:
         """The tools that are on in chats, and those that may run without asking, as YAML."""
         return (self.personal or self.user_data) / "tools.yaml"
+
+    @property
+    def prompts(self) -> Path:
+        """The user's library of prompts, as YAML: names with texts."""
+        return (self.personal or self.user_data) / "prompts.yaml"
 
     @property
     def mcp_servers(self) -> Path:
@@ -175,7 +195,7 @@ class Paths:
 
     @property
     def notebook(self) -> Path:
-        """The Notebook tab's text."""
+        """The text of the first notebook. Further ones lie in the folder `notebooks` beside it."""
         return (self.personal or self.user_data) / "notebook.txt"
 
     @property

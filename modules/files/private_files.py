@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # Extension code: thousands of files without secrets.
-_LARGE = ("extension_packages", "extensions", "extension_repositories")
+_LARGE = ("extension_packages", "knowledge_packages", "extensions", "extension_repositories")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 

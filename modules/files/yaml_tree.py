@@ -41,7 +41,7 @@ def build_tree(text: str, *, as_text: bool, nodes: int, depth: int, characters: 
 class _Open:
     """A list or mapping that is being filled. `cost`: values and characters counted before it."""
 
-    def __init__(self, value: list[Any] | dict[str, Any], anchor: str | None, cost: tuple[int, int]) -> None:
+    def __init__(self, value: list[object] | dict[str, object], anchor: str | None, cost: tuple[int, int]) -> None:
         self.value = value
         self.anchor = anchor
         self.cost = cost
@@ -55,10 +55,10 @@ class _Tree:
         self._nodes = self._characters = 0
         self._open: list[_Open] = []
         # Anchor -> its value and its cost.
-        self._anchors: dict[str, tuple[Any, int, int]] = {}
-        self._root: Any = None
+        self._anchors: dict[str, tuple[object, int, int]] = {}
+        self._root: object = None
 
-    def build(self, text: str) -> Any:
+    def build(self, text: str) -> object:
         documents = 0
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             if isinstance(event, yaml.DocumentStartEvent):
@@ -81,7 +81,7 @@ class _Tree:
             if event.implicit[0] and event.value == "<<":
                 raise LimitExceeded(f"line {_line(event)}: merge keys (<<) are not read; write the lines out")
             self._put(event.value)
-            value: Any = event.value
+            value: object = event.value
         else:
             value = self._value(event)
             self._put(value)
@@ -118,7 +118,7 @@ class _Tree:
             raise LimitExceeded(f"it is nested more than {self._depth} levels deep")
         cost = self._nodes, self._characters
         self._count(1, 0)
-        value: list[Any] | dict[str, Any] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+        value: list[object] | dict[str, object] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
         self._put(value)
         self._open.append(_Open(value, event.anchor, cost))
 

@@ -6,7 +6,6 @@ It also answers /v1/audio/speech, as in OpenAI's API.
 from __future__ import annotations
 
 import io
-import math
 import shutil
 import subprocess
 import wave
@@ -17,14 +16,13 @@ import gradio as gr
 import numpy
 from starlette.responses import JSONResponse, Response
 
-from paddock import ApiRequest, PaddockError
+from paddock import ApiRequest, PaddockError, read_speech_request
 
 _SECONDS = 30
 _LONGEST = 20_000
 _HEADER = 44
 # espeak-ng has other voices than OpenAI, so these mean the voice of the settings.
 _OPENAI = "alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse"
-_FORMATS = ("wav", "pcm")
 _last: dict[str, Any] = {"text": "", "settings": None}
 
 
@@ -63,25 +61,16 @@ def api_routes(settings: Any) -> dict[str, Callable[[ApiRequest], Response]]:
 
 def _speech(request: ApiRequest, settings: Any) -> Response:
     try:
-        body = request.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict) or not isinstance(text := body.get("input"), str) or not text.strip():
-        return _refusal("'input' must be the text to read. Send it as a JSON string.")
-    kind, factor = body.get("response_format") or "wav", body.get("speed", 1)
-    if kind not in _FORMATS:
-        return _refusal(
-            f"'response_format' must be one of {', '.join(_FORMATS)}. espeak-ng makes no other sound files."
-        )
-    if not isinstance(factor, (int, float)) or not math.isfinite(factor) or not 0.25 <= factor <= 4:
-        return _refusal("'speed' must be a number from 0.25 to 4.")
-    voice = body.get("voice")
-    voice = voice if isinstance(voice, str) and voice and voice not in _OPENAI.split() else settings.voice
+        asked = read_speech_request(request)
+    except PaddockError as error:
+        return _refusal(error.message)
+    voice = asked.voice if asked.voice and asked.voice not in _OPENAI.split() else settings.voice
     try:
-        rate, samples = _samples(text, voice, round(settings.speed * factor))
+        rate, samples = _samples(asked.text, voice, round(settings.speed * asked.speed))
     except subprocess.SubprocessError:
         return _refusal(f"espeak-ng cannot read this with the voice {voice[:100]!r}. Choose one of espeak-ng --voices.")
-    return Response(_wav(rate, samples) if kind == "wav" else samples, media_type=f"audio/{kind}")
+    sound = _wav(rate, samples) if asked.format == "wav" else samples
+    return Response(sound, media_type=f"audio/{asked.format}")
 
 
 def _wav(rate: int, samples: bytes) -> bytes:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from paddock import fetch_public
+from paddock import PaddockError, fetch_public
 
 
 def fetch_text(url: str) -> str:
@@ -15,9 +16,35 @@ def fetch_text(url: str) -> str:
 
 
 def fetch_results(url: str) -> str:
-    """Return the text of a page with the address of each link after it. Raises AddressRefused."""
+    """Return the results of a search engine with their addresses. Raises AddressRefused.
+
+    An engine answers with a page, or with JSON as SearXNG does for `format=json`.
+    """
     page = fetch_public(url)
-    return page_text(page.text, page.url)
+    return json_results(page.text) if page.type == "application/json" else page_text(page.text, page.url)
+
+
+def json_results(text: str) -> str:
+    """Return the results in SearXNG's JSON, each with a number, its title, its address and its lines."""
+    try:
+        found = json.loads(text)
+        results = found["results"] if isinstance(found, dict) else []
+    except (ValueError, LookupError, RecursionError):
+        raise PaddockError("The search engine answered with JSON that has no results. Check its address.") from None
+    blocks: list[str] = []
+    for result in results if isinstance(results, list) else []:
+        if _is_result(result):
+            title, lines = result.get("title") or result["url"], result.get("content") or ""
+            blocks.append(f"[{len(blocks) + 1}] {title} <{result['url']}>\n{lines}".strip())
+    return "\n\n".join(blocks) or "No results."
+
+
+def _is_result(value: object) -> bool:
+    """Return True for a result with an address of the web, and texts beside it."""
+    if not isinstance(value, dict):
+        return False
+    texts = all(isinstance(value.get(key) or "", str) for key in ("title", "url", "content"))
+    return texts and str(value.get("url") or "").startswith(("http://", "https://"))
 
 
 def page_text(markup: str, base: str = "") -> str:

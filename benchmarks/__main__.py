@@ -10,10 +10,13 @@ from pathlib import Path
 NAMES = (
     "overhead",
     "turns",
+    "long",
     "stream",
+    "speculative",
     "load",
     "soak",
     "startup",
+    "page",
     "footprint",
     "extensions",
     "plan",
@@ -23,7 +26,7 @@ NAMES = (
     "perplexity",
 )
 # Benchmarks that can run for selected loaders.
-BY_LOADER = ("overhead", "turns", "plan", "perplexity")
+BY_LOADER = ("overhead", "turns", "long", "plan", "perplexity", "speculative")
 # Benchmarks that can run selected cases.
 BY_CASE = ("quantization", "jobs")
 
@@ -40,12 +43,15 @@ def main() -> int:
     parser.add_argument("--loader", action="append", help=f"{', '.join(BY_LOADER)}: only this loader; may be repeated")
     parser.add_argument("--case", action="append", help="quantization, jobs: only cases with this in their name")
     parser.add_argument("--minutes", type=float, default=1.0, help="soak: how long the clients run (default: 1)")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="page: measure this checkout in turns with it")
     parser.add_argument("--no-venv", action="store_true", help="use the current Python instead of .venv")
     arguments = parser.parse_args()
     selected = {**dict.fromkeys(BY_LOADER, arguments.loader), **dict.fromkeys(BY_CASE, arguments.case)}
     chosen = (given,) if (given := selected.get(arguments.name)) else ()
     if arguments.name == "soak":
         chosen = (arguments.minutes,)
+    if arguments.name == "page":
+        chosen = (arguments.against,)
     for figure in importlib.import_module(f"benchmarks.{arguments.name}").run(*chosen):
         figure.show(arguments.json)
     return 0

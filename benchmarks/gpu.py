@@ -60,6 +60,7 @@ class Case:
 
 CASES = (
     Case("exllamav2", "gptq", {"context": CONTEXT}, ("exllamav2", str(CONTEXT))),
+    Case("exllamav3", "exl3", {"context": CONTEXT}, ("exllamav3", str(CONTEXT))),
     Case("gptqmodel", "gptq", {"context": CONTEXT}, ("cuda", "auto")),
     Case("transformers", "nf4", {"context": CONTEXT, "quantization": "nf4"}, ("cuda", "nf4")),
     Case("transformers", "folder", {"context": CONTEXT}, ("cuda", "bfloat16")),
@@ -164,17 +165,17 @@ def _measure(case: Case, spec: LoaderSpec, python: Path) -> Iterator[Figure]:
 def _model(case: Case) -> Path:
     if case.form == "gguf":
         return gguf_model(ROOT)
-    if case.form == "gptq":
+    if case.form in ("gptq", "exl3"):
         from tests.support.quantize import quantized
 
         try:
-            return quantized("gptq", folder_model(ROOT))
+            return quantized(case.form, folder_model(ROOT))
         except (PaddockError, RuntimeError) as error:
             print(
                 f"{case.name}: on the demo model, because the large one cannot be quantized here ({error})",
                 file=sys.stderr,
             )
-            return quantized("gptq")
+            return quantized(case.form)
     return folder_model(ROOT)
 
 

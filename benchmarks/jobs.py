@@ -60,19 +60,32 @@ class Case:
         return JobSpec(kind, self.model, self.method, name, self.loader, self.settings, str(text) if self.text else "")
 
 
+def _texts(values: dict[str, int]) -> dict[str, str]:
+    return {key: str(value) for key, value in values.items()}
+
+
 _GGUF: dict[str, Any] = {"method": "gguf", "model": FILE, "settings": {"type": "Q4_K_M"}, "rounds": 3}
 # 15: Q4_K_M (llama.h, llama_ftype).
 _ALONE: dict[str, Any] = {"work": "gguf", "alone_in": "llamacpp", "options": {"file_type": 15}}
 _ROWS = {"samples": 32, "length": 256}
-_CALIBRATED: dict[str, Any] = {"settings": {key: str(value) for key, value in _ROWS.items()}, "text": 100_000}
+# AWQ tries many scales on all samples, which takes a CPU some minutes for each eight.
+_FEW_ROWS = {"samples": 8, "length": 256}
 _TRAINING = {"base": "16bit", "epochs": "1", "batch_size": "2", "cutoff": "128"}
 CASES = (
     Case("GGUF, llamacpp", "llamacpp", **_GGUF, **_ALONE),
     Case("GGUF, xllamacpp", "xllamacpp", **_GGUF, **_ALONE),
     Case("NF4", "transformers", "bnb", work="bnb", rounds=3),
     Case("HQQ", "hqq", "hqq", work="hqq", rounds=3),
-    Case("GPTQ", "gptqmodel", "gptq", **_CALIBRATED, work="gptq", options=_ROWS),
-    Case("AWQ", "gptqmodel", "awq", **_CALIBRATED, work="awq", options={**_ROWS, "zero_point": True}),
+    Case("GPTQ", "gptqmodel", "gptq", settings=_texts(_ROWS), text=100_000, work="gptq", options=_ROWS),
+    Case(
+        "AWQ",
+        "gptqmodel",
+        "awq",
+        settings=_texts(_FEW_ROWS),
+        text=100_000,
+        work="awq",
+        options={**_FEW_ROWS, "zero_point": True},
+    ),
     Case("training", "transformers", settings=_TRAINING, text=16_000, work="train", options={"length": 128}),
 )
 

@@ -1,7 +1,8 @@
 """Many clients at once: tokens per second, time to the first token and fairness, against the raw engine's batching.
 
-Both sides get the same requests in the same run, round by round. Each client sends its requests one after another, with
-a separate key.
+All sides get the same requests in the same run, round by round: Paddock, the raw engine called by its threads
+process, and the raw engine's HTTP server, called by the same clients as Paddock. Each client sends its requests one
+after another, with a separate key.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -33,6 +34,8 @@ TOKENS = 48
 # Of each client; more where there are few clients, so that a round lasts some seconds.
 LEAST_REQUESTS = 8
 ROUNDS = 3
+_BODY = {"max_tokens": TOKENS, "temperature": 0, "stream": True}
+_OURS, _THEIRS = {**_BODY, "ban_eos_token": True}, {**_BODY, "ignore_eos": True}
 _QUESTION = "What is a slot, and how do several replies share the cache of one engine?"
 
 # Of each client, of each of its requests: when it began, when its first token came, and when it ended, in seconds.
@@ -51,8 +54,9 @@ def run() -> Iterator[Figure]:
             running("--model", model.name, "--loader", LOADER, models=model.parent, user_data=Path(data)) as server,
             raw(environments.python(spec), "xllamacpp_load", model, f"{SLOTS},{CONTEXT}") as engine,
         ):
+            port = _port(engine)
             for clients in CLIENTS:
-                yield _figure(clients, [_round(server, engine, clients, number) for number in range(ROUNDS)])
+                yield _figure(clients, [_round(server, engine, port, clients, number) for number in range(ROUNDS)])
 
 
 def _save_settings(data: Path, model: str) -> None:
@@ -61,12 +65,27 @@ def _save_settings(data: Path, model: str) -> None:
     (data / "model_settings.yaml").write_text(yaml.safe_dump(saved), encoding="utf-8")
 
 
-def _round(server: Running, engine: subprocess.Popen[str], clients: int, number: int) -> tuple[Times, Times]:
-    """Return the times of Paddock and those of the raw engine for the same requests."""
+def _round(
+    server: Running, engine: subprocess.Popen[str], port: int, clients: int, number: int
+) -> tuple[Times, Times, Times]:
+    """Return the times of Paddock, of the raw engine and of its server at `port`, for the same requests."""
     requests = max(1, LEAST_REQUESTS // clients)
-    prompts = [[f"{number} {client} {each}: {_QUESTION}" for each in range(requests)] for client in range(clients)]
-    # The one that comes second would find the prompts of the first in no cache: the caches are apart.
-    return _paddock(server, prompts), _engine(engine, prompts)
+
+    def prompts(side: str) -> list[list[str]]:
+        # No prompt comes twice, so that no cache has more than its first words.
+        round = f"{side} {clients} {number}"
+        return [[f"{round} {client} {each}: {_QUESTION}" for each in range(requests)] for client in range(clients)]
+
+    ours, theirs, over_http = map(prompts, "abc")
+    return _clients(server.port, ours, _OURS), _engine(engine, theirs), _clients(port, over_http, _THEIRS)
+
+
+def _port(engine: subprocess.Popen[str]) -> int:
+    assert engine.stdin is not None
+    assert engine.stdout is not None
+    engine.stdin.write('{"port": true}\n')
+    engine.stdin.flush()
+    return int(engine.stdout.readline())
 
 
 def _engine(engine: subprocess.Popen[str], prompts: Sequence[Sequence[str]]) -> Times:
@@ -81,13 +100,13 @@ def _engine(engine: subprocess.Popen[str], prompts: Sequence[Sequence[str]]) -> 
     return times
 
 
-def _paddock(server: Running, prompts: Sequence[Sequence[str]]) -> Times:
+def _clients(port: int, prompts: Sequence[Sequence[str]], more: Mapping[str, object]) -> Times:
     found: list[list[list[float]]] = [[] for _ in prompts]
     start = time.perf_counter()
 
     def client(number: int) -> None:
         for prompt in prompts[number]:
-            found[number].append(_ask(server, f"client {number}", prompt, start))
+            found[number].append(_ask(port, f"client {number}", {"prompt": prompt, **more}, start))
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(len(prompts))]
     for thread in threads:
@@ -99,10 +118,9 @@ def _paddock(server: Running, prompts: Sequence[Sequence[str]]) -> Times:
     return found
 
 
-def _ask(server: Running, key: str, prompt: str, start: float) -> list[float]:
+def _ask(port: int, key: str, body: Mapping[str, object], start: float) -> list[float]:
     """Return when the request began, when its first token came, and when it ended."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
-    body = {"prompt": prompt, "max_tokens": TOKENS, "temperature": 0, "ban_eos_token": True, "stream": True}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     begun, first = time.perf_counter() - start, 0.0
     connection.request("POST", "/v1/completions", json.dumps(body), headers)
@@ -113,21 +131,29 @@ def _ask(server: Running, key: str, prompt: str, start: float) -> list[float]:
     return [begun, first, time.perf_counter() - start]
 
 
-def _figure(clients: int, rounds: Sequence[tuple[Times, Times]]) -> Figure:
-    ratios = [_rate(ours) / _rate(theirs) for ours, theirs in rounds]
-    waits = sorted(first - begun for ours, _ in rounds for times in ours for begun, first, _ in times)
-    raw_waits = sorted(first - begun for _, theirs in rounds for times in theirs for begun, first, _ in times)
-    rates = [TOKENS * len(times) / (times[-1][2] - times[0][0]) for ours, _ in rounds for times in ours]
+def _figure(clients: int, rounds: Sequence[tuple[Times, Times, Times]]) -> Figure:
+    ours, raw_engine, raw_server = ([one[side] for one in rounds] for side in range(3))
+    ratios = [_rate(one) / _rate(theirs) for one, theirs in zip(ours, raw_engine, strict=True)]
+    over_http = [_rate(one) / _rate(theirs) for one, theirs in zip(ours, raw_server, strict=True)]
+    waits, raw_waits, http_waits = _waits(ours), _waits(raw_engine), _waits(raw_server)
+    rates = [TOKENS * len(times) / (times[-1][2] - times[0][0]) for one in ours for times in one]
     more = {
         "per_client": median(rates),
         "first_p50": _quantile(waits, 0.5),
         "first_p95": _quantile(waits, 0.95),
         "raw_first_p50": _quantile(raw_waits, 0.5),
         "raw_first_p95": _quantile(raw_waits, 0.95),
-        "fairness": median([_fairness(ours) for ours, _ in rounds]),
+        "http_ratio": median(over_http),
+        "http_first_p50": _quantile(http_waits, 0.5),
+        "fairness": median([_fairness(one) for one in ours]),
     }
-    rate = median([_rate(ours) for ours, _ in rounds])
+    rate = median([_rate(one) for one in ours])
     return Figure("load", f"{LOADER}, {clients} clients", rate, "tokens/s", median(ratios), more)
+
+
+def _waits(rounds: Sequence[Times]) -> list[float]:
+    """Return the seconds from each request to its first token, in order."""
+    return sorted(first - begun for one in rounds for times in one for begun, first, _ in times)
 
 
 def _rate(clients: Times) -> float:

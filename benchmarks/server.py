@@ -47,15 +47,20 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(*flags: str, models: Path | None = None, user_data: Path | None = None) -> Iterator[Running]:
-    """Start Paddock with `flags` on a free port. Yield it once it, and its model unless --no-model, is ready."""
+def running(
+    *flags: str, models: Path | None = None, user_data: Path | None = None, root: Path = ROOT
+) -> Iterator[Running]:
+    """Start Paddock with `flags` on a free port. Yield it once it, and its model unless --no-model, is ready.
+
+    `root`: the checkout that runs.
+    """
     with contextlib.ExitStack() as stack:
         data = user_data or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         where = ["--user-data", str(data), *(["--models", str(models)] if models else [])]
         process = stack.enter_context(
             subprocess.Popen(
                 [sys.executable, "webui.py", "--no-venv", "--port", "0", *where, *flags],
-                cwd=ROOT,
+                cwd=root,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,

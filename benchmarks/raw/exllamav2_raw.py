@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from loop import serve
+from loop import serve_jobs
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
@@ -31,17 +31,13 @@ def main(path: str, prompt: str, context: str) -> None:
     )
     ids = tokenizer.encode(prompt, add_bos=True)
 
-    def generate(count: int) -> int:
-        greedy = kinds.ExLlamaV2Sampler.Settings.greedy()
-        generator.enqueue(kinds.ExLlamaV2DynamicJob(input_ids=ids, max_new_tokens=count, gen_settings=greedy))
-        made = 0
-        while generator.num_remaining_jobs():
-            for result in generator.iterate():
-                made = result.get("new_tokens", made)
-        return int(made)
-
-    generate(4)
-    serve(generate)
+    greedy = kinds.ExLlamaV2Sampler.Settings.greedy()
+    serve_jobs(
+        generator,
+        lambda count: generator.enqueue(
+            kinds.ExLlamaV2DynamicJob(input_ids=ids, max_new_tokens=count, gen_settings=greedy)
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 
 def serve(generate: Callable[[int], int], stream: Callable[[str, int], Iterator[object]] | None = None) -> None:
@@ -30,3 +31,18 @@ def serve(generate: Callable[[int], int], stream: Callable[[str, int], Iterator[
             first = first or time.perf_counter() - begin
             count += 1
         print(count, first, file=stdout)
+
+
+def serve_jobs(generator: Any, enqueue: Callable[[int], object]) -> None:
+    """Serve rounds of an ExLlama generator. `enqueue(n)` gives it a job of n tokens."""
+
+    def generate(count: int) -> int:
+        enqueue(count)
+        made = 0
+        while generator.num_remaining_jobs():
+            for result in generator.iterate():
+                made = result.get("new_tokens", made)
+        return int(made)
+
+    generate(4)
+    serve(generate)

@@ -1,7 +1,8 @@
 """xllamacpp's own server under several clients: `python xllamacpp_load_raw.py MODEL PROMPT SLOTS,CONTEXT`.
 
 A line in is JSON, `{"prompts": [[text, …] of each client], "tokens": n}`; a line out the times of each request, in
-seconds since the start: `[[[begun, first token, end], …] of each client]`.
+seconds since the start: `[[[begun, first token, end], …] of each client]`. The clients are threads of this process. For
+clients elsewhere, `{"port": true}` is answered by the port of the server.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ def main(path: str, prompt: str, options: str) -> None:
     parameters.n_ctx = context
     parameters.n_parallel = slots
     parameters.kv_unified = True
+    # As Paddock's loader has it: only the slots keep prompts.
+    parameters.cache_ram_mib = 0
+    parameters.hostnames = ["127.0.0.1"]
+    parameters.port = 0
     server = xllamacpp.Server(parameters)
 
     def ask(text: str, tokens: int, start: float) -> list[float]:
@@ -46,6 +51,9 @@ def main(path: str, prompt: str, options: str) -> None:
     print("ready", file=stdout)
     for line in sys.stdin:
         wanted = json.loads(line)
+        if "port" in wanted:
+            print(server.listening_address.rsplit(":", 1)[1], file=stdout)
+            continue
         print(json.dumps(_round(ask, wanted["prompts"], wanted["tokens"])), file=stdout)
 
 

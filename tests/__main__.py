@@ -4,8 +4,8 @@ Install what the tests need, then run every test that this machine can run. Test
 name, with the reason. The tests are shared among several processes: one more than there are processor cores, because
 tests often wait, and at most six.
 
-  --fast   Leave out tests of engines, browsers, installations, foreign extensions and whole servers. Takes less than
-           three minutes on two processor cores.
+  --fast   Leave out tests of engines, browsers, installations and foreign extensions (tests/support/fast.py). Takes
+           less than three minutes on two processor cores, and names the slowest tests.
   --all    Run the tests of vLLM, of Vulkan and of programs that speak to the API (tests/clients) too, and start Paddock
            five times from nothing (tests/first_starts.py).
   --lint   Run ruff, mypy and ESLint instead of tests.
@@ -23,72 +23,8 @@ from pathlib import Path
 MOST_PROCESSES = 6
 # Seconds after which a test that stands still fails. One may have to compile llama.cpp first, beside others.
 TEST_SECONDS = 2400
-# What --fast leaves out.
-SLOW = (
-    "tests/api/test_access.py",
-    "tests/api/test_accounts.py",
-    "tests/api/test_api_docs.py",
-    "tests/api/test_bad_input.py",
-    "tests/api/test_body_limits.py",
-    "tests/api/test_characters.py",
-    "tests/api/test_cors.py",
-    "tests/api/test_embedding_beside.py",
-    "tests/api/test_load_on_request.py",
-    "tests/api/test_logprobs.py",
-    "tests/api/test_many_clients.py",
-    "tests/api/test_metrics.py",
-    "tests/api/test_model_pool.py",
-    "tests/api/test_model_reloader.py",
-    "tests/api/test_reverse_proxy.py",
-    "tests/api/test_tls.py",
-    "tests/browser",
-    "tests/chat/test_service_faults.py",
-    "tests/cli/test_cli.py",
-    "tests/cli/test_terminal.py",
-    "tests/cli/test_users.py",
-    "tests/cli/test_variants.py",
-    "tests/clients",
-    "tests/compat",
-    "tests/conformance",
-    "tests/contract",
-    "tests/files/test_private_files.py",
-    "tests/jobs/test_estimate.py",
-    "tests/jobs/test_gguf_families.py",
-    "tests/jobs/test_gguf_importance.py",
-    "tests/jobs/test_gguf_jobs.py",
-    "tests/jobs/test_gguf_writer.py",
-    "tests/jobs/test_killed_jobs.py",
-    "tests/jobs/test_lifecycle.py",
-    "tests/jobs/test_methods.py",
-    "tests/jobs/test_other_families.py",
-    "tests/jobs/test_perplexity.py",
-    "tests/jobs/test_train.py",
-    "tests/library/test_download.py",
-    "tests/library/test_nvml.py",
-    "tests/loaders",
-    "tests/loading/test_own_loaders.py",
-    "tests/plugins/test_api_hooks.py",
-    "tests/plugins/test_failures.py",
-    "tests/plugins/test_install.py",
-    "tests/plugins/test_requirements.py",
-    "tests/plugins/test_routes.py",
-    "tests/plugins/test_worker_hooks.py",
-    "tests/plugins/tools/test_mcp_servers.py",
-    "tests/runtime/test_environment.py",
-    "tests/runtime/test_faults.py",
-    "tests/runtime/test_installing.py",
-    "tests/runtime/test_variants.py",
-    "tests/system",
-    "tests/test_package.py",
-    "tests/test_quantization_benchmark.py",
-    "tests/test_shutdown.py",
-    "tests/ui/test_feed.py",
-    "tests/ui/test_mount.py",
-    "tests/ui/test_workshop.py",
-    "tests/ui/test_workshop_results.py",
-    "tests/worker/test_in_environment.py",
-    "tests/worker/test_model_code.py",
-)
+# The same for --fast, where no test waits for an installation.
+FAST_TEST_SECONDS = 240
 _OPTIONS = ("--fast", "--all", "--lint", "--no-venv")
 # With these, pytest has to run in the process that has the terminal.
 _NEED_TERMINAL = ("--pdb", "--trace", "-s", "--capture=no")
@@ -102,6 +38,9 @@ def main() -> int:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return 0
+    # Hundreds of processes import the same packages. Images of containers often forbid to keep their bytecode.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     bootstrap.ensure(root, ["-m", "tests", *sys.argv[1:]], ("host.txt", "dev.txt"))
     options = {argument for argument in sys.argv[1:] if argument in _OPTIONS}
     arguments = [argument for argument in sys.argv[1:] if argument not in _OPTIONS]
@@ -110,7 +49,8 @@ def main() -> int:
 
         return lint(root)
     if "--fast" in options:
-        arguments += [f"--ignore={root / path}" for path in SLOW]
+        slowest = ["--durations=10", "--durations-min=2"]
+        arguments[:0] = ["-p", "tests.support.fast", f"--timeout={FAST_TEST_SECONDS}", *slowest]
     if "--all" in options:
         for name in ("VLLM", "CLIENTS", "VULKAN"):
             os.environ[f"PADDOCK_TEST_{name}"] = "1"

@@ -13,10 +13,14 @@ from modules.cli.application import build_app
 from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
 from modules.settings.config import Config
+from modules.ui.gradio_internals.stub_files import skip_stub_files
 from tests.support.models import write_model_folder
 
 if TYPE_CHECKING:
     from tests.support.scheduling import SlowestFirst
+
+# Before a conftest.py of a folder imports Gradio.
+skip_stub_files()
 
 ROOT = Path(__file__).resolve().parent.parent
 # Room for a `!long` reply of a million words, a thousand a second: it ends only when it is stopped.

@@ -7,15 +7,14 @@ continuous integration server, such a check counts as failed.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# ESLint 9 needs it. Debian 12 has 18.20.
-OLDEST_NODE = (18, 18)
+from tests.support.node_packages import install, missing_node
+
 _PAGE_SCRIPTS = ("modules/ui/static", "modules/compat/widgets")
 
 
@@ -59,7 +58,7 @@ def checks(root: Path) -> list[Check]:
 def _javascript(root: Path) -> list[Check]:
     """Return the checks of the page's scripts by ESLint and TypeScript, and install both if they are missing."""
     tools = root / "tests" / "javascript"
-    if reason := _missing_node() or _install(tools):
+    if reason := missing_node() or install(tools):
         return [Check("eslint", skipped=reason), Check("tsc", skipped=reason)]
     modules = tools / "node_modules"
     eslint = [str(modules / "eslint" / "bin" / "eslint.js"), "--config", "tests/javascript/eslint.config.mjs"]
@@ -69,28 +68,3 @@ def _javascript(root: Path) -> list[Check]:
             "tsc", ["node", str(modules / "typescript" / "bin" / "tsc"), "--project", "tests/javascript/tsconfig.json"]
         ),
     ]
-
-
-def _missing_node() -> str:
-    """Return "" if Node and npm are installed and new enough, else a sentence with the next step."""
-    needed = ".".join(map(str, OLDEST_NODE))
-    if not shutil.which("node") or not shutil.which("npm"):
-        return f"Install Node {needed} or newer and npm to check the page's JavaScript."
-    printed = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    version = tuple(int(part) for part in printed.removeprefix("v").split(".")[:2] if part.isdigit())
-    return "" if version >= OLDEST_NODE else f"This is Node {printed}. Install {needed} or newer."
-
-
-def _install(tools: Path) -> str:
-    """Install the pinned packages with npm. Return "", or a sentence that says why that failed."""
-    lock = (tools / "package-lock.json").read_bytes()
-    marker = tools / "node_modules" / "installed-lock.json"
-    if marker.is_file() and marker.read_bytes() == lock:
-        return ""
-    npm = shutil.which("npm") or "npm"
-    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(command, cwd=tools, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        return f"npm could not install the checks: {done.stderr.strip()[-300:]}"
-    marker.write_bytes(lock)
-    return ""

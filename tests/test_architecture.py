@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
         "modules.system",
     },
     "modules.loading": {
+        "modules.files",
         "modules.library",
         "modules.plugins",
         "modules.protocol",
@@ -129,6 +130,8 @@ ALLOWED: dict[str, set[str]] = {
         "modules.runtime",
         "modules.settings",
         "modules.system",
+        # How Gradio is imported.
+        "modules.ui.gradio_internals",
     },
 }
 # Files of a loader that the host reads.

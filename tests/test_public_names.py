@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PUBLIC = {
     *("__version__", "program_folder"),
-    *("ApiRequest", "Host"),
+    *("ApiRequest", "Host", "SpeechRequest", "read_speech_request"),
     *("Claim", "Demand", "LoaderSpec", "Machine", "ModelFacts", "Variant", "setting"),
     *("AddressRefused", "PublicPage", "fetch_public"),
     *("Engine", "Generate", "ModelInfo", "Outcome", "Piece", "Report", "RerankResult", "SamplingParams", "StopFilter"),

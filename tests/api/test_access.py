@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
+from modules.api.account_pages import AccountPages
 from modules.api.authentication import ADMIN_PREFIXES, METHODS, METRICS, OWNER_PATHS
 from modules.app import App
 from modules.settings.config import Config
@@ -18,6 +20,9 @@ from modules.ui.gradio_internals.served_routes import GradioRoutes
 from modules.ui.mount import PageHost
 from tests.plugins.conftest import write_extension
 from tests.support.server import serving
+
+# Whole servers.
+pytestmark = pytest.mark.slow
 
 PASSWORD, KEY, ADMIN = "Bearer word", "Bearer key", "Bearer admin"
 # Addresses that no list of routes shows, and such as are meant to pass for the API's.
@@ -131,6 +136,8 @@ def _addresses(server: Any) -> list[str]:
     for route in server.routes:
         mounted = None if hasattr(route, "endpoint") else getattr(route, "app", None)
         inner = getattr(route, "original_router", mounted)
+        if isinstance(inner, AccountPages):
+            inner = inner._owners
         if isinstance(inner, GradioRoutes):
             inner = inner._page
         if isinstance(inner, PageHost):
@@ -241,4 +248,29 @@ def test_an_admin_key_alone_closes_the_api_to_all_others(config: Config) -> None
     for address, _ in _served(dataclasses.replace(config, listen=True, admin_key="admin")):
         assert _status(address, "GET", "/v1/models") == 401
         assert _status(address, "GET", "/v1/models", ADMIN) == 200
-        assert _status(address, "GET", "/paddock/start", host="paddock.test") == 403
+        # The browser asks its user for it.
+        assert _status(address, "GET", "/paddock/start", host="paddock.test") == 401
+
+
+def test_in_a_browser_the_admin_key_opens_a_page_of_its_own_that_manages_models(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modules.api.failed_logins.MOST_SECONDS", 0.0)
+    for password in ("", "word"):
+        changed = dataclasses.replace(config, listen=True, password=password, api_key="key", admin_key="admin")
+        for address, app in _served(changed):
+            private = app.chats.create().id
+            with httpx.Client(base_url=address, auth=("paddock", "admin"), timeout=60) as client:
+                assert client.get("/paddock/chats").json() == []
+                assert client.get(f"/paddock/chats/{private}/events").status_code == 400
+                assert client.get("/config").status_code == 200
+                assert client.get("/paddock/models/loaded").status_code == 200
+                assert client.get("/paddock/workshop/jobs/none").status_code == 400  # there is no such job
+                # The API has the owner's presets, as for scripts.
+                assert client.get("/v1/models").status_code == 200
+            elsewhere = {"Host": "paddock.test"}
+            for auth in (("paddock", "wrong"), ("paddock", "key")):
+                refused = httpx.get(f"{address}/paddock/chats", auth=auth, headers=elsewhere)
+                assert refused.status_code in (401, 403)
+            asked = httpx.get(f"{address}/paddock/chats", headers=elsewhere)
+            assert asked.status_code == 401 and asked.headers["www-authenticate"].startswith("Basic")

@@ -1,4 +1,4 @@
-"""Accounts over real HTTP: logging in and out, what each role may do, and that nobody sees another's chats."""
+"""Accounts over real HTTP: logging in and out, what each role may do, and that no one sees another's chats."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from modules.api.authentication import ADMIN_PREFIXES, OWNER_PATHS
+from modules.api.sessions import COOKIE
 from modules.app import App
 from modules.settings.accounts import Accounts
 from modules.settings.config import Config
@@ -118,6 +119,60 @@ def test_a_wrong_login_is_one_sentence_whatever_was_wrong(server: Server) -> Non
         assert "value=" not in texts[0]
         assert "The name or the password is wrong." in answers[0].text
         assert not any("set-cookie" in answer.headers for answer in answers)
+
+
+def test_a_restart_keeps_sessions_and_a_new_password_ends_them(config: Config) -> None:
+    def served(password: str) -> Any:
+        return contextmanager(_serve_again)(config, password)
+
+    with contextmanager(_serve)(config) as server, server.login("anna") as anna, server.login("paddock", "word") as own:
+        cookies = [{"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"} for client in (anna, own)]
+    for password, statuses in (("word", [200, 200]), ("another", [200, 401])):
+        with served(password) as address:
+            answers = [httpx.get(f"{address}/paddock/chats", headers=each) for each in cookies]
+            assert [answer.status_code for answer in answers] == statuses
+    assert not any(
+        cookie["Cookie"].partition("=")[2] in (config.paths.user_data / "sessions.json").read_text()
+        for cookie in cookies
+    )
+
+
+def test_the_admin_key_is_a_login_too(config: Config) -> None:
+    for server in _serve(config, admin_key="a key of admins"):
+        with server.login("paddock", "a key of admins") as client, server.login("paddock", "word") as owner:
+            _send(owner, "hello")
+            assert client.get("/paddock/chats").json() == [] != owner.get("/paddock/chats").json()
+            assert client.get("/paddock/models/loaded").status_code == 200
+            assert ">admin key<" in client.get("/config").text
+            client.post("/logout")
+            assert client.get("/paddock/chats").status_code == 401
+
+
+def _serve_again(config: Config, password: str) -> Iterator[str]:
+    app = App(dataclasses.replace(config, accounts=True, password=password))
+    try:
+        with serving(app) as address:
+            yield address
+    finally:
+        app.close()
+
+
+def test_the_first_account_closes_a_running_paddock_and_the_last_one_opens_it(config: Config) -> None:
+    app = App(config)
+    accounts = Accounts(config.paths.users, config.paths.users_data)
+    try:
+        with serving(app) as address, httpx.Client(base_url=address, timeout=90) as client:
+            assert client.get("/login").headers["location"] == "./"
+            assert client.get("/paddock/chats").status_code == 200
+            accounts.add("anna", PASSWORD, "user")
+            assert client.get("/paddock/chats").status_code == client.get("/v1/models").status_code == 401
+            assert client.post("/login", data={"name": "anna", "password": PASSWORD}).status_code == 303
+            assert client.get("/paddock/chats").json() == []
+            assert "Log out" in client.get("/config").text
+            accounts.remove("anna")
+            assert client.get("/paddock/chats").status_code == 200
+    finally:
+        app.close()
 
 
 def test_a_form_of_many_fields_is_refused(server: Server) -> None:

@@ -103,7 +103,7 @@ def test_the_last_reply_is_continued(client: httpx.Client) -> None:
     def count(messages: list[dict[str, str]]) -> int:
         return int(client.post("/v1/messages/count_tokens", json={"messages": messages}).json()["input_tokens"])
 
-    # A further question costs the end of the reply, the words of its own, and the beginning of another reply.
+    # A further question costs the end of the reply, its words, and the beginning of another reply.
     assert count(turns) < count([*turns, {"role": "user", "content": ""}])
     chat = {"messages": turns, "max_tokens": 9}
     begun = client.post("/v1/chat/completions", json={**chat, "continue_": True}).json()["usage"]["prompt_tokens"]

@@ -21,8 +21,9 @@ from modules.runtime.environment import Environments
 from modules.settings.config import Config
 from tests.conftest import ROOT
 from tests.support.environments import installed, not_here
-from tests.support.projector import write_projector
+from tests.support.projector import write_audio_projector, write_projector
 from tests.support.server import serving
+from tests.support.sounds import tone
 from tests.support.tiny_bert import write_embedder_gguf, write_reranker_gguf
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -62,12 +63,13 @@ def address(app: App) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def seeing(environments: Environments, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a server with a model that sees images."""
+    """Return the address of a server with a model that sees images, and one that hears."""
     folder = tmp_path_factory.mktemp("seeing")
-    model = folder / "models" / "my-vision-model"
-    model.mkdir(parents=True)
-    shutil.copy(ROOT / "models" / DEMO_MODEL, model)
-    write_projector(environments, model / "mmproj-F16.gguf")
+    for name, write in (("my-vision-model", write_projector), ("my-audio-model", write_audio_projector)):
+        model = folder / "models" / name
+        model.mkdir(parents=True)
+        shutil.copy(ROOT / "models" / DEMO_MODEL, model)
+        write(environments, model / "mmproj-F16.gguf")
     app = build_app(Config(ROOT, port=0, models=folder / "models", user_data=folder / "user_data"))
     try:
         with serving(app) as address:
@@ -86,14 +88,16 @@ def _run(kind: str, text: str, address: str) -> str:
 
 @pytest.mark.parametrize(("kind", "text"), EXAMPLES, ids=[f"{at}-{kind}" for at, (kind, _) in enumerate(EXAMPLES)])
 def test_an_example_gives_an_answer(
-    app: App, address: str, request: pytest.FixtureRequest, kind: str, text: str
+    app: App, address: str, request: pytest.FixtureRequest, tmp_path: Path, kind: str, text: str
 ) -> None:
     if kind == "sh" and shutil.which("curl") is None:
         pytest.skip("curl is not installed.")
     if app.supervisor.state.phase != "ready":
         app.models.load(DEMO_MODEL, "xllamacpp")
-    if "my-vision-model" in text:
+    if "my-vision-model" in text or "my-audio-model" in text:
         address = request.getfixturevalue("seeing")
+    (tmp_path / "question.wav").write_bytes(tone())
+    text = text.replace("question.wav", str(tmp_path / "question.wav"))
     printed = _run(kind, text, address)
     if kind == "python":
         assert printed.strip()

@@ -125,6 +125,11 @@ def test_memory_does_not_grow_with_repeated_rubbish(served: Served, name: str) -
     before = _memory(served)
     for _ in range(5):
         assert _post(served, RUBBISH[name]) in REFUSED
+    # The answer is sent before the request's objects are freed, which takes a busy machine some moments.
+    for _ in range(100):
+        if _memory(served) - before < MOST_KEPT:
+            break
+        assert _ask(served).status_code == 200
     assert _memory(served) - before < MOST_KEPT
 
 

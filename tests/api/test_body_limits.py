@@ -11,14 +11,19 @@ from typing import Any
 
 import httpx
 import pytest
+from httpx._config import DEFAULT_LIMITS
 from starlette.responses import Response
 
 from modules.api import body_limits as limits
 from modules.api.body_limits import BodyLimitMiddleware
 from modules.api.connections import LimitedHTTPProtocol
+from modules.api.server import uvicorn_config
 from modules.app import App
 from tests.support.event_loop import run_async
 from tests.support.server import serving
+
+# Whole servers.
+pytestmark = pytest.mark.slow
 
 PATIENCE = 60.0
 HEAD = "POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -103,6 +108,13 @@ def test_half_a_header_is_not_waited_for(
     second.sendall(sent)
     _answer(second)
     assert _asks(connect()) == b"HTTP/1.1 200"
+
+
+def test_clients_drop_a_connection_that_waits_before_the_server_does() -> None:
+    async def nothing(*_: object) -> None: ...
+
+    expiry = DEFAULT_LIMITS.keepalive_expiry
+    assert expiry is not None and uvicorn_config(nothing).timeout_keep_alive > 2 * expiry
 
 
 def test_a_request_that_takes_longer_than_its_header_may_is_answered(

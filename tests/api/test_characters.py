@@ -10,8 +10,13 @@ import pytest
 from modules.api.chat_modes import read_mode
 from modules.app import App
 from modules.chat.characters import Character
+from modules.chat.roleplay.card_fields import CardFields
 from modules.protocol.commands import Generate
+from modules.protocol.errors import SettingError
 from tests.support.server import serving
+
+# Whole servers.
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -85,7 +90,7 @@ def test_fields_of_characters_have_no_effect_without_one(echo: App) -> None:
     mode = read_mode(echo, {"name1": "Bo", "greeting": "Hi", "mode": None, "character": None})
     assert mode.warnings == ("name1, greeting need the mode chat or chat-instruct, and were ignored.",)
     answer = _ask(echo, "good day", name2="Ada")
-    assert answer["warnings"] == ["name2 need the mode chat or chat-instruct, and were ignored."]
+    assert answer["warnings"] == ["name2 needs the mode chat or chat-instruct, and was ignored."]
 
 
 @pytest.mark.parametrize(
@@ -123,3 +128,63 @@ def test_what_is_ignored_is_named_in_a_header(client: httpx.Client) -> None:
     response = client.post("/v1/completions", json={"prompt": "x", "wibblé": 3})
     assert response.headers["X-Paddock-Warning"] == "wibbl? is not a parameter here and was ignored."
     assert "X-Paddock-Warning" not in client.post("/v1/completions", json={"prompt": "x"}).headers
+
+
+def _card(**more: Any) -> CardFields:
+    book = {
+        "entries": [
+            {"keys": ["sword"], "content": "The sword of {{char}} glows.", "enabled": True, "insertion_order": 1},
+            {"keys": ["boat"], "content": "The boat sinks.", "enabled": True, "insertion_order": 2},
+        ]
+    }
+    return CardFields(post_history_instructions="Answer {{user}} in rhyme.", system_prompt="Play.", book=book, **more)
+
+
+def test_a_cards_lorebook_and_instructions_are_used_as_in_chats(
+    echo: App, seen: list[Generate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = Character("Ada", "{{char}} helps.", "Hello!", card=_card())
+    monkeypatch.setattr(echo.characters, "load", lambda name: ada)
+    _ask(echo, "Where is the sword, {{char}}?", mode="chat", character="Ada", name1="Bo")
+    # The system prompt and the context, entries that a key calls, and the instructions last. Own texts stay.
+    assert _prompt(echo, seen[0]) == (
+        "The sword of Ada glows.\n\nPlay.\nAda helps.\n\nAda: Hello!\nBo: Where is the sword, {{char}}?\n"
+        "Answer Bo in rhyme.\n\nAda:"
+    )
+    _ask(echo, "x", "I am", mode="chat", character="Ada", name1="Bo", continue_=True)
+    assert _prompt(echo, seen[1]).endswith("Bo: x\nAnswer Bo in rhyme.\n\nAda: I am")
+    more = {"character": "Ada", "instruction_template_str": "{{ messages[0].content }}"}
+    _ask(echo, "The sword?", mode="chat-instruct", **more)
+    assert "glows" in _prompt(echo, seen[2]) and "boat" not in _prompt(echo, seen[2])
+    # Without a character nothing of it is used.
+    _ask(echo, "sword")
+    assert "glows" not in str(seen[3].messages)
+
+
+MOON = {"keys": ["moon"], "content": "The moon is green.", "enabled": True, "insertion_order": 1}
+
+
+def test_a_lorebook_for_all_chats_counts_for_characters_of_the_api(echo: App, seen: list[Generate]) -> None:
+    lorebooks = echo.chats.lorebooks
+    assert lorebooks is not None
+    lorebooks.save("World", {"entries": [MOON]}, everywhere=True)
+    _ask(echo, "the moon", mode="chat", name2="Eve")
+    assert "The moon is green." in _prompt(echo, seen[0])
+    answer = _ask(echo, "x", mode="chat", group=["Ada", "Eve"])
+    assert answer["warnings"] == ["group is not a parameter here and was ignored."]
+
+
+def test_a_request_names_lorebooks_of_its_own(echo: App, seen: list[Generate]) -> None:
+    echo.chats.lorebooks.save("World", {"entries": [MOON]})
+    _ask(echo, "the moon", mode="chat", name2="Eve")
+    _ask(echo, "the moon", mode="chat", name2="Eve", lorebooks=["World"])
+    assert ["The moon is green." in _prompt(echo, chat) for chat in seen] == [False, True]
+    answer = _ask(echo, "the moon", lorebooks=["World"])
+    assert answer["warnings"] == ["lorebooks needs the mode chat or chat-instruct, and was ignored."]
+
+
+@pytest.mark.parametrize("value", ["World", [1], ["World", "../secret"]])
+def test_lorebooks_that_are_no_names_of_lorebooks_are_refused(echo: App, value: Any) -> None:
+    echo.chats.lorebooks.save("World", {"entries": [MOON]})
+    with pytest.raises(SettingError, match="lorebook"):
+        read_mode(echo, {"mode": "chat", "lorebooks": value})

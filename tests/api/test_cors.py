@@ -15,6 +15,9 @@ from modules.app import App
 from modules.settings.config import Config
 from tests.support.server import serving
 
+# Whole servers.
+pytestmark = pytest.mark.slow
+
 SITE = "https://site.test"
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
 # What a browser adds to a request of another site's script.

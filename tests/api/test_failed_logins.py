@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
 from modules.api.failed_logins import FIRST_SECONDS, MOST_SECONDS, MOST_WAITING, FailedLogins
 from modules.api.security import SecurityMiddleware
@@ -53,7 +54,10 @@ def gate(config: Config) -> tuple[SecurityMiddleware, Clock, Any]:
             if message["type"] == "http.response.start":
                 statuses.append(message["status"])
 
-        await found(what, None, send)
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        await found(what, receive, send)
         return statuses[-1]
 
     return found, clock, ask

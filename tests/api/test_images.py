@@ -152,7 +152,7 @@ def test_an_image_that_cannot_be_read_gets_a_sentence(sees: tuple[httpx.Client, 
 
 def test_a_request_may_not_bring_too_many_images(sees: tuple[httpx.Client, App]) -> None:
     answer = _ask(sees[0], *[_part(png(RED))] * 51)
-    assert answer.status_code == 400 and "at most 50 images" in answer.json()["error"]["message"]
+    assert answer.status_code == 400 and "at most 50 images and sounds" in answer.json()["error"]["message"]
 
 
 def test_no_client_can_name_a_file_of_the_server(sees: tuple[httpx.Client, App], tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_chat_with_an_image_is_not_cut_by_a_clients_limit(sees: tuple[httpx.Cl
     whole = _ask(client, *parts, truncation_length=200, max_tokens=50)
     assert whole.json()["choices"][0]["message"]["content"] == _name(app, png(RED))
     answer = _ask(client, {"type": "text", "text": "word " * 300}, *parts, truncation_length=200, max_tokens=50)
-    assert answer.status_code == 400 and "a chat with images is not cut" in answer.json()["error"]["message"]
+    assert answer.status_code == 400 and "with images or sounds is not cut" in answer.json()["error"]["message"]
 
 
 def test_a_route_that_takes_no_images_says_so(sees: tuple[httpx.Client, App]) -> None:

@@ -14,6 +14,9 @@ import pytest
 from tests.conftest import ROOMY
 from tests.support.several_models import MANY, PATIENCE, Server, serve_models
 
+# Whole servers.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

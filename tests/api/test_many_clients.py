@@ -20,6 +20,9 @@ from modules.settings.config import Config
 from tests.conftest import ROOMY
 from tests.support.server import serving
 
+# Whole servers.
+pytestmark = pytest.mark.slow
+
 PATIENCE = 90.0
 MANY = 900_000
 SECONDS_A_TOKEN = 0.2

@@ -17,6 +17,9 @@ from modules.settings.config import Config
 from tests.conftest import ROOMY
 from tests.support.server import serving
 
+# Whole servers.
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def _serve(config: Config, **changes: Any) -> Iterator[tuple[App, httpx.Client]]:

@@ -19,6 +19,9 @@ from modules.runtime.pool_model import PoolModel
 from tests.conftest import ROOMY
 from tests.support.several_models import MANY, PATIENCE, Server, serve_models
 
+# Whole servers.
+pytestmark = pytest.mark.slow
+
 NAMES = ("tiny", "other", "third")
 
 

@@ -19,6 +19,9 @@ from modules.runtime.model_state import ModelState
 from tests.conftest import ROOMY
 from tests.support.server import serving
 
+# Whole servers.
+pytestmark = pytest.mark.slow
+
 PATIENCE = 90.0
 CRASH = "one two three four five six !crash"
 

@@ -208,6 +208,21 @@ def test_a_long_prompt_is_cut_with_room_for_a_reply_and_a_warning(narrow: httpx.
     assert f"so the oldest {cut} tokens were left out" in body["warnings"][0]
 
 
+def test_a_long_chat_loses_its_oldest_turns_in_steps_and_keeps_its_system_message(narrow: httpx.Client) -> None:
+    messages = [{"role": "system", "content": "Stay."}]
+    lengths, warnings = [], []
+    for number in range(20):
+        messages.append({"role": "user", "content": f"question {number}"})
+        body = narrow.post("/v1/chat/completions", json={"messages": messages, "max_tokens": 4}).json()
+        messages.append(body["choices"][0]["message"])
+        assert "cut_tokens" not in body["usage"]
+        lengths.append(body["usage"]["prompt_tokens"])
+        warnings.append(body.get("warnings", [""])[0])
+    assert max(lengths) <= 60 and "oldest messages were left out" in warnings[-1]
+    cuts = sorted(set(warnings))
+    assert 2 < len(cuts) < 10, "some turns go at once, and then none for a while"
+
+
 def test_a_reply_to_a_prompt_that_fits_may_fill_the_context(narrow: httpx.Client) -> None:
     body = narrow.post("/v1/completions", json={"prompt": " ".join("abcdefghij") + " !long"}).json()
     assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (11, 53)

@@ -53,6 +53,17 @@ def test_unsupported_fields_that_would_change_the_answer_are_refused(client: htt
         assert "Leave '" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"stream": "yes"}, {"stream_options": 5}, {"stream_options": {"include_usage": "yes"}}, {"echo": "yes"}],
+    ids=str,
+)
+def test_wrong_switches_are_refused(client: httpx.Client, wrong: dict[str, Any]) -> None:
+    answer = client.post("/v1/completions", json={"prompt": "x", **wrong})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] is None
+
+
 TAKEN: list[dict[str, Any]] = [
     {"response_format": {"type": "text"}},
     {"response_format": None, "tools": [], "tool_choice": "auto", "functions": None, "function_call": "none"},

@@ -129,7 +129,7 @@ def test_items_become_the_messages_of_a_chat() -> None:
         ({"input": [5]}, 400, "'input' must be a text, or a list"),
         ({"input": []}, 400, "at least one message"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, 400, "'item_reference' are not supported"),
-        ({"input": [{"role": "user", "content": [{"type": "input_audio"}]}]}, 400, "Leave audio and other parts out"),
+        ({"input": [{"role": "user", "content": [{"type": "input_audio"}]}]}, 400, "must have an 'input_audio'"),
         ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, 400, "Each part of a message"),
         ({"input": [{"role": "user", "content": 5}]}, 400, "content of a message"),
         ({"input": "x", "tools": [{"type": "web_search"}]}, 400, "Only tools of the type function"),

@@ -7,9 +7,14 @@ import dataclasses
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from modules.api.security import SecurityMiddleware
 from modules.settings.config import Config
+
+
+async def _app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stand for the application, which no request of these tests reaches."""
 
 
 def _basic(secret: str) -> str:
@@ -22,7 +27,7 @@ def _judge(config: Config, path: str = "/", **headers: str) -> int:
     scope |= {"client": ("127.0.0.1", 5000)} | {name[1:]: value for name, value in headers.items() if name[0] == "_"}
     plain = {"host": "127.0.0.1:7860"} | {name.replace("_", "-"): v for name, v in headers.items() if name[0] != "_"}
     pairs = [(name.encode(), value.encode("latin-1")) for name, value in plain.items()]
-    return SecurityMiddleware(None, config).check({**scope, "headers": pairs})[0]
+    return SecurityMiddleware(_app, config).check({**scope, "headers": pairs})[0]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:1", "localhost", "LocalHost:7860", "[::1]:7860"])
@@ -72,7 +77,7 @@ def test_a_malformed_origin_is_refused(config: Config, origin: str) -> None:
 def test_headers_that_decide_come_once(config: Config) -> None:
     pairs = [(b"host", b"127.0.0.1"), (b"origin", b"http://127.0.0.1"), (b"origin", b"http://evil.test")]
     scope = {"type": "http", "path": "/", "scheme": "http", "headers": pairs}
-    assert SecurityMiddleware(None, config).check(scope)[0] == 400
+    assert SecurityMiddleware(_app, config).check(scope)[0] == 400
 
 
 def test_a_link_from_another_site_still_opens_the_page(config: Config) -> None:

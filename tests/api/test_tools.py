@@ -155,3 +155,37 @@ def test_results_go_back_to_the_model(client: httpx.Client) -> None:
     answer = client.post("/v1/chat/completions", json={"messages": messages, "tools": TOOLS}).json()
     # The fake engine has no template, so the result is text, of which it repeats the last line.
     assert answer["choices"][0]["message"]["content"] == "</tool_response>"
+
+
+# Templates that read no tools: one that shows another notation too, and one of a dialogue, whose last line has the
+# name of the speaker at its end, so that the fake engine repeats the question.
+PLAIN = "{% for one in messages %}[{{ one.role }}] {{ one.content }}\n{% endfor %}{# [TOOL_CALLS] #}"
+DIALOGUE = "{% for one in messages %}{{ '\\n' }}{{ one.content }} {% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "more", [{"instruction_template_str": PLAIN}, {"mode": "chat", "name2": "Ada", "chat_template_str": DIALOGUE}]
+)
+def test_a_template_without_tools_gets_a_prompt_for_them_and_its_calls_are_found(
+    client: httpx.Client, more: dict[str, Any]
+) -> None:
+    """Two calls at once, in a stream too, where a call that has begun is not sent as text."""
+    text = f"I look. {CALL} {CALL}"
+    choice = _ask(client, text, **more)
+    assert choice["finish_reason"] == "tool_calls"
+    assert [call["function"]["name"] for call in choice["message"]["tool_calls"]] == ["weather", "weather"]
+    assert "tool_call" not in choice["message"]["content"]
+    deltas = [one["delta"] for one in _stream(client, text, **more)]
+    assert sum("id" in call for delta in deltas for call in delta.get("tool_calls", ())) == 2
+    assert "<" not in "".join(delta.get("content") or "" for delta in deltas)
+    # The prompt says how to call, and what there is. Half a call stays text.
+    prompt = {"messages": [{"role": "user", "content": "x"}], "tools": TOOLS, "max_tokens": 1, **more}
+    plain = {**prompt, "tools": []}
+    answers = [client.post("/v1/chat/completions", json=one).json() for one in (prompt, plain)]
+    long, short = (answer["usage"]["prompt_tokens"] for answer in answers)
+    assert long > short + 50
+
+
+def test_a_model_that_writes_the_result_itself_is_stopped(client: httpx.Client) -> None:
+    choice = _ask(client, f"{CALL} <tool_response> sun </tool_response>")
+    assert choice["finish_reason"] == "tool_calls" and not choice["message"]["content"]

@@ -44,8 +44,9 @@ LATE = """{
         return answer;
     };
 }"""
-# For the echo loader, which repeats the last line of the prompt: one word every 10 ms.
-SETTINGS = {"context": 4096, "delay": 0.01}
+# For the echo loader, which repeats the last line of the prompt: one word every 30 ms.
+# A long reply lasts some 15 seconds, so that it still runs when a busy machine has loaded the page again.
+SETTINGS = {"context": 4096, "delay": 0.03}
 
 
 class Served:
@@ -170,10 +171,11 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     """
     contexts: list[Any] = []
     errors: list[str] = []
-    # The browser logs refused requests and connections to a Paddock that a test ended. Tests raise errors on purpose.
+    # The browser logs refused requests and connections to a Paddock that a test ended. A page of an earlier build gets
+    # the status 410 until it has reloaded. Tests raise errors on purpose.
     expected = re.compile(
-        "status of 400|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)|AbortError: signal|Connection errored out"
-        "|on purpose"
+        "status of 4(00|10)|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_(REFUSED|RESET)|AbortError: signal"
+        "|Connection errored out|on purpose"
     )
 
     def watch(page: Any) -> None:

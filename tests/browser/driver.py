@@ -62,8 +62,13 @@ def settled(page: Any) -> None:
 
 
 def action(page: Any, message: str, name: str) -> None:
-    """Press one of the buttons of the message with the selector `message`."""
+    """Press one of the buttons of the message with the selector `message`, in the menu where small screens have it."""
     page.hover(message)
+    more = page.locator(message).locator(".tools > .more-tools")
+    if more.is_visible() and page.locator(message).locator(f'.seldom[aria-label="{name}"]').count():
+        more.click()
+        page.get_by_role("menuitem", name=name).click()
+        return
     page.locator(message).get_by_role("button", name=name, exact=True).click()
 
 

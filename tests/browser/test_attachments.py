@@ -12,6 +12,7 @@ from tests.browser.conftest import Served, prepare
 from tests.browser.driver import NEWEST, action, ask, drawn, new_chat, newest, ready, send, settled, started
 from tests.chat.attachments.test_attachment_store import picture
 from tests.support.documents import write_docx, write_epub, write_pdf, write_xlsx
+from tests.support.sounds import mp3, tone
 
 pytestmark = pytest.mark.browser
 AREA = "#chat-input textarea"
@@ -27,6 +28,14 @@ TRANSFER = """([selector, kind, files, texts]) => {
     document.querySelector(selector).dispatchEvent(event);
     return event.defaultPrevented;
 }"""
+
+# Plays a sound without an output device, and resolves to its length in seconds when it has begun.
+PLAYED = """selector => new Promise((resolve, reject) => {
+    const audio = document.querySelector(selector);
+    audio.muted = true;
+    audio.addEventListener("timeupdate", () => audio.currentTime > 0 && resolve(audio.duration));
+    audio.play().catch(reject);
+})"""
 
 
 @pytest.fixture(params=[1280, 390])
@@ -194,6 +203,65 @@ def test_a_model_that_cannot_see_says_so_before_sending(page: Any, tmp_path: Pat
     assert page.input_value(AREA) == "What is it?" and not page.locator(".message.user").count()
     page.get_by_role("button", name="Remove green.png").click()
     page.locator("#attachment-note").wait_for(state="hidden")
+
+
+def test_a_model_that_cannot_hear_says_so_before_sending(page: Any, tmp_path: Path) -> None:
+    (tmp_path / "tone.wav").write_bytes(tone(seconds=3))
+    attach(page, tmp_path / "tone.wav")
+    assert "0:03" in page.locator(CHIP).inner_text()
+    page.wait_for_selector("#attachment-note.warning:has-text('small cannot hear sound. Remove tone.wav')")
+    page.fill(AREA, "What is it?")
+    page.press(AREA, "Enter")
+    page.wait_for_selector("#toasts .toast.error:has-text('small cannot hear sound')")
+    page.locator(CHIP).wait_for()
+    assert not page.locator(".message.user").count()
+    page.get_by_role("button", name="Remove tone.wav").click()
+    page.locator("#attachment-note").wait_for(state="hidden")
+    page.fill(AREA, "")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_sound_is_sent_played_and_kept(visit: Callable[..., Any], tmp_path: Path, width: int) -> None:
+    prepare(tmp_path, hears=True)
+    (tmp_path / "a long name of a tone.wav").write_bytes(tone(seconds=2))
+    (tmp_path / "silence.mp3").write_bytes(mp3(200))
+    served = Served(tmp_path, "--model", "small")
+    try:
+        page = visit(served.wait(), width=width, height=844)
+        ready(page)
+        attach(page, tmp_path / "a long name of a tone.wav")
+        attach(page, tmp_path / "silence.mp3")
+        assert [one.split(" · ", 1)[1] for one in page.locator(f"{CHIP} .attachment-facts").all_inner_texts()] == [
+            "0:02 · 1 token",
+            "0:05 · 1 token",
+        ]
+        send(page, "What is it?")
+        settled(page)
+        sounds = page.locator(".message.user .attached.audio audio")
+        assert [one.get_attribute("aria-label") for one in sounds.all()] == ["a long name of a tone.wav", "silence.mp3"]
+        assert sounds.first.evaluate("audio => audio.controls && audio.tabIndex === 0")
+        assert page.evaluate(PLAYED, ".attached.audio audio") == pytest.approx(2, abs=0.1)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        action(page, ".message.user", "Edit")
+        page.locator(".edited-files .attachment").nth(1).wait_for()
+        page.get_by_role("button", name="Remove silence.mp3").click()
+        page.fill(".edit-area", "And now?")
+        page.get_by_role("button", name="Save and send").click()
+        page.wait_for_selector(".message.user [aria-label='Version 2 of 2']")
+        settled(page)
+        assert sounds.count() == 1
+        action(page, NEWEST, "Regenerate")
+        page.wait_for_selector(f"{NEWEST} [aria-label='Version 2 of 2']")
+        settled(page)
+        page.reload()
+        started(page)
+        sounds.first.wait_for()
+        next((tmp_path / "user_data" / "attachments").glob("*.wav")).unlink()
+        page.reload()
+        started(page)
+        page.wait_for_selector(".attached.missing:has-text('a long name of a tone.wav is not stored here any more')")
+    finally:
+        served.close()
 
 
 def test_an_image_is_sent_opened_and_survives_a_kill(visit: Callable[..., Any], tmp_path: Path) -> None:

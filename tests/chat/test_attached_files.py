@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from modules.chat.attached_files import format_problem
 from modules.chat.attachments.attachment_store import DRAFT_SECONDS
 from modules.chat.chat_files import write_html, write_markdown
 from modules.chat.hook_state import keep_files, messages_from_pairs
 from modules.chat.messages import Message, NotSaved
-from modules.chat.parts import DOCUMENT, IMAGE, TEXT, Part, from_json, raw_text, visible_text, with_text
+from modules.chat.parts import AUDIO, DOCUMENT, IMAGE, TEXT, Part, from_json, raw_text, visible_text, with_text
+from modules.chat.prompt import message_turns
 from modules.protocol.errors import PaddockError
+from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from tests.chat.attachments.test_attachment_store import picture
 from tests.chat.conftest import OPTIONS, Room
+from tests.support.sounds import HIGH, mp3, tone
 
 NOTES = b"The heron stands in the water.\nIt waits for fish."
 FEW = SamplingParams(max_new_tokens=20)
@@ -165,6 +169,52 @@ def test_a_model_that_cannot_see_refuses_an_image_before_it_is_sent(room: Room) 
     assert notes == ["a-model cannot see images, so it did not get green.png. Load a model that can."]
 
 
+def test_a_sound_reaches_a_model_that_hears_it(empty: Room) -> None:
+    empty.load(hears=True)
+    sound = attach(empty, tone(HIGH), "a.wav")
+    assert (sound[0].kind, sound[0].meta["mime"], sound[0].meta["seconds"]) == (AUDIO, "audio/wav", 1.0)
+    path = [Message("1", None, "user", (*sound, Part(TEXT, "What?")), 0.0)]
+    messages, notes = empty.service.files.prepare("", path, 400, 20)
+    assert messages[0].parts[0].meta["path"].endswith(".wav") and not notes
+    (turn,) = message_turns(messages[0])
+    assert [part["type"] for part in turn["content"]] == ["audio", "text"]
+    _, replied = send(empty, "What?", *sound)
+    assert replied[1].text == "What?"
+
+
+def test_a_model_that_cannot_hear_refuses_a_sound_before_it_is_sent(room: Room) -> None:
+    files = (*attach(room, tone(), "a.wav"), *attach(room, mp3(), "b.mp3"))
+    chat = room.service.create().id
+    with pytest.raises(NotSaved, match=r"a-model cannot hear sound\. Remove a\.wav and b\.mp3, or load"):
+        send(room, "What?", *files, chat=chat)
+    assert room.service.messages(chat) == []
+    path = [Message("1", None, "user", (*files, Part(TEXT, "What?")), 0.0)]
+    messages, notes = room.service.files.prepare("", path, 400, 20)
+    assert [part.kind for part in messages[0].parts] == [TEXT]
+    assert notes == ["a-model cannot hear sound, so it did not get a.wav and b.mp3. Load a model that can."]
+
+
+def test_a_model_that_hears_only_wav_says_so(room: Room) -> None:
+    (part,) = attach(room, mp3(), "b.mp3")
+    problem = format_problem(part, ModelInfo(100, audio_formats=["wav"]), "a-model")
+    assert problem.startswith("a-model takes sound as WAV, not as MP3.")
+    assert not format_problem(part, ModelInfo(100, audio_formats=["wav", "mp3"]), "a-model")
+
+
+def test_a_sound_stays_in_an_export_and_comes_back_with_an_import(empty: Room) -> None:
+    empty.load(hears=True)
+    chat, _ = send(empty, "What?", *attach(empty, tone(HIGH), "a.wav"))
+    data = json.loads(json.dumps(empty.service.export(chat)))
+    hash = empty.service.messages(chat)[0].parts[0].meta["hash"]
+    empty.service.attachments.path(hash).unlink()
+    copy = empty.service.import_chat(data)
+    (part, _) = empty.service.messages(copy.id)[0].parts
+    assert (part.kind, part.text, part.meta["seconds"]) == (AUDIO, "a.wav", 1.0)
+    os.utime(empty.service.attachments.path(hash), (0, 0))
+    empty.service.remove_unused_files()
+    assert empty.service.attachments.read(hash, "a.wav") == tone(HIGH)
+
+
 def test_edit_versions_branch_and_regenerate_keep_the_files(room: Room) -> None:
     chat, messages = send(room, "One?", *attach(room))
     edited = room.service.edit(chat, messages[0].id, "Two?")
@@ -178,6 +228,21 @@ def test_edit_versions_branch_and_regenerate_keep_the_files(room: Room) -> None:
     assert room.service.messages(new.id)[0].parts == room.service.messages(chat)[0].parts
     room.service.continue_reply(chat, FEW, OPTIONS)
     assert room.settle(chat)[-1].meta["notes"] == ["The model read notes.txt whole."]
+
+
+def test_an_edit_adds_and_removes_files_in_a_new_version(room: Room) -> None:
+    chat, path = send(room, "What waits?", *attach(room))
+    other = attach(room, b"The stork flies south.", "stork.txt")
+    service = room.service
+    new = service.edit(chat, path[0].id, "What waits?", (*other,))
+    shown = service.messages(chat)
+    assert [message.id for message in shown] == [new]
+    assert [part.text for part in shown[0].parts if part.kind == DOCUMENT] == ["stork.txt"]
+    assert service.edit(chat, new, "What waits?", other) == new, "nothing changed"
+    bare = service.edit(chat, new, "What flies?", ())
+    assert [part.kind for part in service.messages(chat)[0].parts] == [TEXT]
+    service.switch(chat, bare, 1)
+    assert [part.text for part in service.messages(chat)[0].parts if part.kind == DOCUMENT] == ["notes.txt"]
 
 
 def test_files_survive_a_restart_and_stay_while_a_message_names_them(room: Room) -> None:
@@ -274,3 +339,19 @@ def test_an_imported_part_cannot_name_another_file(hash: object) -> None:
         from_json([{"kind": "image", "text": "x", "meta": {"hash": hash}}])
     (part,) = from_json([{"kind": "image", "text": "../x\n", "meta": {"hash": "a" * 64, "size": float("nan")}}])
     assert (part.text, part.meta) == ("x", {"hash": "a" * 64})
+
+
+def test_errors_of_counting_and_ranking_name_the_file(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, named = room.service.files, list[str]()
+    hash = room.service.attachments.add(words(5000).encode(), "notes.txt").hash
+    text = room.service.attachments.text
+
+    def read(hash: str, name: str) -> Any:
+        named.append(name)
+        return text(hash, name)
+
+    monkeypatch.setattr(room.service.attachments, "text", read)
+    part = Part(DOCUMENT, "notes.txt", {"hash": hash})
+    files.facts(hash, "notes.txt")
+    files.prepare("", [Message("", None, "user", (part, Part(TEXT, "grass 7?")), 0.0)], 200, 20)
+    assert len(named) == 4 and set(named) == {"notes.txt"}

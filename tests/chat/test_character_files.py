@@ -107,17 +107,19 @@ def test_scalars_stay_as_they_are_written(tmp_path: Path) -> None:
 def test_lists_of_texts_are_lines_and_of_greetings_the_first_counts(tmp_path: Path) -> None:
     listy = load(tmp_path, "name: Listy\ngreeting:\n- Hi\n- Hello\ncontext:\n- one\n- two\n", "l.yaml")
     assert known(listy) == ("Listy", "one\ntwo", "Hi")
-    assert listy.notes == ("Of the 2 texts in greeting, only the first is used.",)
+    assert listy.notes == () and listy.greetings == ("Hi", "Hello")
     Characters(tmp_path).save("l", listy)
     assert "Hello" in (tmp_path / "l.yaml").read_text()
     again = load(tmp_path, json.dumps({**CARD, "alternate_greetings": ["Hey"]}))
-    assert again.notes == ("Its other greetings are not used.",)
+    assert again.notes == () and again.greetings == ("Welcome, {{user}}.", "Hey")
 
 
 def test_unknown_keys_are_named(tmp_path: Path) -> None:
     odd = {**CARD, "character_book": {"entries": [1]}, "post_history_instructions": "Be brief.", "voice": "deep"}
-    (note,) = load(tmp_path, json.dumps(odd)).notes
-    assert all(key in note for key in ("character_book", "post_history_instructions", "voice"))
+    character = load(tmp_path, json.dumps(odd))
+    (note,) = character.notes
+    assert "voice" in note and "character_book" not in note
+    assert character.card.post_history_instructions == "Be brief."
     (note, empty) = load(tmp_path, "name: Bo\nlooks: tall\n", "b.yaml").notes
     assert "looks" in note and empty == "It has neither a context nor a greeting."
     (note, empty) = load(tmp_path, "name: Bo\ncontext: {mind: sharp}\n", "c.yaml").notes

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
-from modules.chat.chat_files import read_chat_file, write_html, write_markdown, write_textgen
+from modules.chat.chat_files import write_html, write_markdown, write_textgen
+from modules.chat.chat_reader import read_chat_file
 from modules.chat.messages import ChatHead, Message
-from modules.chat.parts import plain
+from modules.chat.parts import Part, plain
 from modules.chat.store import ChatStore
 from modules.protocol.errors import PaddockError
+from modules.ui.chat_feed import card
+from modules.ui.markdown import Markdown
 
 NOW = 1000.0
 
@@ -96,6 +99,60 @@ def test_a_list_of_messages_is_read(store: ChatStore) -> None:
         assert [text for _, text, *_ in shown(store, imported(store, data))] == ["Hi", "Ho"]
 
 
+def test_calls_of_tools_in_a_list_become_parts_of_the_reply_after_them(store: ChatStore) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"bird": "heron"}'}}
+    messages: list[dict[str, Any]] = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "Legs?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "2 legs"},
+        {"role": "assistant", "content": "Two."},
+        {"role": "assistant", "content": "Again?", "tool_calls": [call]},
+    ]
+    path = store.path(imported(store, messages).id)
+    assert [(entry.role, [(part.kind, part.text) for part in entry.parts]) for entry in path] == [
+        ("system", [("text", "Be brief.")]),
+        ("user", [("text", "Legs?")]),
+        ("assistant", [("tool_call", '{"bird": "heron"}'), ("tool_result", "2 legs"), ("text", "Two.")]),
+        ("assistant", [("text", "Again?"), ("tool_call", '{"bird": "heron"}'), ("tool_result", "")]),
+    ]
+
+
+SURROGATE = "\ud800"
+
+
+def test_halves_of_letters_lose_no_chat(store: ChatStore) -> None:
+    own = {
+        "format": "paddock-chat",
+        "version": 2,
+        "title": SURROGATE,
+        "character": SURROGATE,
+        "messages": [{"id": "1", "role": "user", "text": SURROGATE, "meta": {"speaker": SURROGATE}}],
+    }
+    for data in (own, [{"role": "user", "content": SURROGATE}], {**chatgpt(), "title": SURROGATE}):
+        head = imported(store, data)
+        store.rename(head.id, SURROGATE)
+        assert store.head(head.id).title == "?" and store.heads(SURROGATE)
+
+
+def test_facts_and_times_of_any_type_are_left_out() -> None:
+    odd: list[Any] = [10**400, -5, True, [], {}, "x", None]
+    names = ("left_out", "notes", "passages", "receipt", "error", "decode_seconds", "rating", "lower", "context")
+    for value in odd:
+        message = {"id": "1", "role": "assistant", "text": "a", "created": value, "meta": dict.fromkeys(names, value)}
+        raw = json.dumps({"format": "paddock-chat", "version": 2, "messages": [message]}).encode()
+        (chat,), _ = read_chat_file(raw, NOW)
+        (entry,) = chat.messages
+        assert entry["created"] == NOW
+        card(Message("1", None, "assistant", plain("a"), NOW, meta=entry["meta"]), Markdown())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_of_other_encodings_are_read(store: ChatStore, encoding: str) -> None:
+    raw = '[{"role": "user",\r\n "content": "h\u00f6rst du"}]\r\n'.encode(encoding)
+    assert shown(store, imported(store, raw)) == [("user", "h\u00f6rst du", 1, 1)]
+
+
 def test_what_lacks_a_parent_or_stands_in_a_circle_is_not_lost(store: ChatStore) -> None:
     nodes = [
         _node("a", "gone", "user", "A"),
@@ -128,11 +185,12 @@ def test_a_broken_chat_among_others_is_counted() -> None:
         (b"{", "neither JSON"),
         (b'{"a": 1}\n{"b": 2}', "neither JSON"),
         (b"[" * 100_000, "neither JSON"),
+        (b"[" + b"[]," * 100_000 + b"[]]", "more than 100,000 chats"),
         (b"7", "cannot be read as a chat"),
         (b"[]", "no messages"),
         (b'[{"mapping": {}}]', "no messages"),
         (b'{"mapping": {"a": {"message": {"author": 1, "content": []}}}}', "no messages"),
-        (b'{"user_name": "A"}\n[1]\n{"mes": 5}', "no messages"),
+        (b'{"user_name": "A"}\n[1]\n{"mes": [5]}', "no messages"),
         (b'[{"chat": {"history": {"messages": [1]}}}]', "no messages"),
     ],
 )
@@ -164,3 +222,17 @@ def test_markdown_names_the_speakers() -> None:
 def test_a_textgen_history_is_read_again(store: ChatStore) -> None:
     head = imported(store, write_textgen(HEAD, PATH).encode())
     assert [text for _, text, *_ in shown(store, head)] == [message.text for message in PATH]
+
+
+def test_a_shared_page_has_its_pictures_inside_and_escapes_their_names() -> None:
+    image = Part("image", '"><script>1</script>.png', {"hash": "a" * 64, "mime": "image/png"})
+    message = Message("0", None, "user", (image, *plain("look")), 0.0)
+    page = write_html(HEAD, [message], {"a" * 64: "data:image/png;base64,AAAA"})
+    assert '<img src="data:image/png;base64,AAAA" alt="&quot;&gt;&lt;script&gt;1&lt;/script&gt;.png">' in page
+    assert "<script" not in page and "prefers-color-scheme: dark" in page
+    assert "<img" not in write_html(HEAD, [message])
+
+
+def test_what_is_written_for_text_generation_webui_is_read_again(store: ChatStore) -> None:
+    head = imported(store, json.loads(write_textgen(HEAD, PATH)))
+    assert [(role, text) for role, text, *_ in shown(store, head)] == [(message.role, message.text) for message in PATH]

@@ -76,18 +76,16 @@ def own(*entries: Any, version: int = 1) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ([], "neither"),
-        ({"internal": "no"}, "neither"),
+        ([], "of no program"),
+        ({"internal": "no"}, "of no program"),
         ({"internal": [["one"]]}, "line 1"),
-        ({"internal": [["one", 2]]}, "line 1"),
+        ({"internal": [["one", ["two"]]]}, "line 1"),
         (own(entry(), version=3), "newer Paddock"),
         ({"format": "paddock-chat", "version": 1}, "messages are missing"),
         (own(entry(role="tool")), "message 1"),
         (own(entry(text=None)), "message 1"),
         (own(entry(parts=[{"kind": "hologram", "text": "x"}]), version=2), "message 1"),
         (own(entry(), entry()), "message 2"),
-        (own(entry(parent="b")), "message 1"),
-        (own(entry(), entry(id="b", parent=["a"])), "message 2"),
         (own(7), "message 1"),
     ],
 )
@@ -101,3 +99,41 @@ def test_an_import_without_times_or_flags_takes_defaults(empty: Room) -> None:
     chat = empty.service.import_chat(own({"id": "x", "role": "user", "text": "bare"}))
     (message,) = empty.service.messages(chat.id)
     assert message.text == "bare" and message.created > 1e9 and chat.title == "bare"
+
+
+def test_missing_parents_circles_and_two_roots_lose_no_message(empty: Room) -> None:
+    entries = [
+        entry(id="late", parent="early", text="late"),
+        entry(id="early", text="early"),
+        entry(id="orphan", parent="gone", text="orphan"),
+        entry(id="odd", parent=["early"], text="odd"),
+        entry(id="c1", parent="c2", text="c1"),
+        entry(id="c2", parent="c1", text="c2"),
+    ]
+    chat = empty.service.import_chat(own(*entries))
+    tree = empty.service.export(chat.id)["messages"]
+    parents = {one["parts"][0]["text"]: one["parent"] for one in tree}
+    assert set(parents) == {"late", "early", "orphan", "odd", "c1", "c2"}
+    assert [text for text, parent in parents.items() if parent is None] == ["early", "orphan", "odd", "c2"]
+
+
+def test_settings_folder_and_tags_survive_a_round_trip(empty: Room) -> None:
+    service = empty.service
+    chat = service.import_chat(own(entry(text="hello"), entry(id="b", parent="a", role="assistant", text="hi"))).id
+    last = service.messages(chat)[-1].id
+    settings = {"system": "<b>Be brief.</b>", "parameters": {"top_k": 5}, "summary": [{"text": "s", "upto": last}]}
+    service.settings.change(chat, settings)
+    service.folders.move(chat, service.folders.create("Work").id)
+    service.order.tag(chat, ["one", "two"])
+    service.order.pin(chat, True)
+    service.order.archive(chat, True)
+    service.order.rate(chat, last, -1)
+    written = json.loads(json.dumps(service.export(chat)))
+    service.folders.delete(service.folders.all()[0].id)
+    new = service.import_chat(written)
+    assert (new.tags, new.pinned, new.archived) == (("one", "two"), True, True)
+    folder = service.folders.of_chat(new.id)
+    assert folder is not None and folder.name == "Work"
+    reply = service.messages(new.id)[-1]
+    assert reply.meta == {"rating": -1}
+    assert service.settings.get(new.id) == {**settings, "summary": [{"text": "s", "upto": reply.id}]}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modules.chat import database
+from modules.chat.chat_settings import ChatSettings
 from modules.chat.database import StorageError
 from modules.chat.layouts import LAYOUTS
 from modules.chat.messages import prompt_text
@@ -18,6 +19,8 @@ from modules.chat.store import ChatStore
 
 # Written by the Paddock before parts: layout 1.
 FIRST = Path(__file__).resolve().parent.parent / "data" / "chats_layout_1.sqlite3"
+# Written by the Paddock before settings of chats: layout 2.
+SECOND = FIRST.with_name("chats_layout_2.sqlite3")
 HARMONY = "<|channel|>analysis<|message|>Add them.<|end|><|start|>assistant<|channel|>final<|message|>4"
 
 
@@ -105,4 +108,46 @@ def test_messages_of_a_damaged_file_of_the_first_layout_are_recovered_as_parts(p
     messages = [message for head in store.heads() for message in store.path(head.id)]
     assert messages
     assert all(message.parts for message in messages)
+    store.close()
+
+
+def test_chats_of_the_second_layout_get_empty_settings_and_keep_all(tmp_path: Path) -> None:
+    path = Path(shutil.copy(SECOND, tmp_path / "chats.sqlite3"))
+    store = ChatStore(path)
+    titles = [head.title for head in store.heads()]
+    assert (titles, [head.title for head in store.heads(trash=True)]) == (["New chat", "Old order"], ["Away"])
+    (chat,) = (head for head in store.heads() if head.title == "Old order")
+    assert [message.text for message in store.path(chat.id)] == ["How many?", "Three."]
+    assert (chat.character, ChatSettings(store.database).get(chat.id)) == ("Assistant", {})
+    store.close()
+    assert len(list(tmp_path.glob("chats-layout-2*.sqlite3"))) == 1
+
+
+def test_recovery_keeps_settings_folders_and_tags(tmp_path: Path) -> None:
+    path = tmp_path / "chats.sqlite3"
+    store = ChatStore(path)
+    chat = store.create_chat("Kept")
+    lost = store.create_chat("Its folder is lost")
+    store.add(chat.id, None, "user", "Hello")
+    ChatSettings(store.database).change(chat.id, {"system": "Be short."})
+    with store.database.change() as connection:
+        connection.execute("INSERT INTO folders (id, name, settings, created) VALUES ('f', 'Work', '{broken', 1)")
+        connection.execute("UPDATE chats SET folder = 'f', pinned = 3 WHERE id = ?", (chat.id,))
+        connection.execute("INSERT INTO tags (chat, tag) VALUES (?, 'red')", (chat.id,))
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE chats SET folder = 'gone' WHERE id = ?", (lost.id,))
+        connection.commit()
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'messages_living'").fetchone()[0]
+    content = bytearray(path.read_bytes())
+    content[(root - 1) * 4096 : root * 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    store = ChatStore(path)
+    assert "damaged" in store.notice
+    assert {head.title for head in store.heads()} == {"Kept", "Its folder is lost"}
+    assert ChatSettings(store.database).get(chat.id) == {"system": "Be short."}
+    (row,) = store.database.rows("SELECT folder, pinned FROM chats WHERE id = ?", (chat.id,))
+    assert tuple(row) == ("f", 3)
+    assert [tuple(row) for row in store.database.rows("SELECT name, settings FROM folders")] == [("Work", "{}")]
+    assert [tuple(row) for row in store.database.rows("SELECT chat, tag FROM tags")] == [(chat.id, "red")]
     store.close()

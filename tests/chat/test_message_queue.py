@@ -18,8 +18,8 @@ PATIENCE = 90.0
 @pytest.fixture
 def waiting(app: App) -> MessageQueue:
     """Return the queue that the page sends with."""
-    options = app.chat_preferences.options
-    return MessageQueue(app.chats, app.supervisor, lambda chat: (app.sampling.params(), options(chat)))
+    options, params = app.chat_preferences.options, app.chat_preferences.params
+    return MessageQueue(app.chats, app.supervisor, lambda chat: (params(chat), options(chat)), app.load_for_chat)
 
 
 def until(subscribe: Callable[[Callable[..., None]], Callable[[], None]], holds: Callable[[], bool]) -> None:

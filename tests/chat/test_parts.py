@@ -120,3 +120,10 @@ def test_parts_survive_json_and_broken_ones_are_refused() -> None:
     for broken in ("text", [{"kind": "image", "text": "x"}], [{"kind": "text"}], [3]):
         with pytest.raises(ValueError):
             from_json(broken)
+
+
+def test_numbers_of_meta_that_nothing_can_have_are_left_out() -> None:
+    for odd in (10**400, -(10**400), float("nan"), float("inf")):
+        value = {"kind": "reasoning", "text": "a", "meta": {"before": "<think>", "seconds": odd, "tokens": 7}}
+        (part,) = from_json([value])
+        assert part.meta == {"before": "<think>", "tokens": 7}

@@ -9,7 +9,7 @@ import pytest
 from modules.chat.messages import ChatOptions, Message
 from modules.chat.parts import plain
 from modules.chat.parts_reader import split_stored
-from modules.chat.prompt import FittedPrompt, chat_request
+from modules.chat.prompt import FittedPrompt, chat_request, cut_facts
 from modules.chat.prompt import fit as fit_request
 from modules.protocol.errors import PromptError
 from modules.protocol.events import ChatPromptResult
@@ -38,7 +38,8 @@ def fit(
     render: Any, system: str, path: list[Message], options: ChatOptions, context: int, longest: int
 ) -> FittedPrompt:
     """Fit a chat as a reply does."""
-    return fit_request(render, chat_request(system, path, options, SamplingParams(max_new_tokens=longest)), context)
+    request = chat_request(system, path, options, SamplingParams(max_new_tokens=longest))
+    return fit_request(render, request, context, lambda text: len(text.split()))
 
 
 def chat(*texts: str, first: str = "user", **meta: Any) -> list[Message]:
@@ -71,21 +72,19 @@ def test_the_oldest_turns_go_until_the_reply_has_room(turns: int) -> None:
     assert len(fitted.prompt.split()) + 20 <= 60
     assert fitted.prompt.startswith("[system] system words [user] ") and fitted.prompt.endswith("the question ")
     assert path[fitted.left_out].role == "user"
-    fewer = fit(render, "system words", path[fitted.left_out - 2 :], OPTIONS, 0, 20)
-    assert len(fewer.prompt.split()) > 30, "not one turn more than needed was left out"
     assert render.calls < 14
 
 
-def test_the_same_cut_is_kept_while_it_fits() -> None:
-    path = chat(*["one two three four"] * 20, "the question", left_out=14)
-    render = Renderer()
-    assert fit(render, "", path, OPTIONS, 60, 20).left_out == 14
-    assert render.calls == 2
-
-
-def test_a_cut_that_leaves_too_much_room_is_not_kept() -> None:
-    path = chat(*["one two three four"] * 20, "the question", left_out=14)
-    assert 0 < fit(Renderer(), "", path, OPTIONS, 110, 20).left_out < 14
+def test_a_reply_notes_which_messages_its_prompt_left_out() -> None:
+    path = chat("first", "reply", "second", "reply", "third", "reply")
+    assert cut_facts(path, 0) == {}
+    facts = cut_facts(path, 2)
+    assert facts == {"left_out": 2, "cut_moved": True}
+    path[3].meta.update(facts)
+    assert cut_facts(path, 2)["cut_moved"] is False
+    assert cut_facts(path, 4) == {"left_out": 4, "cut_moved": True}
+    assert cut_facts(path, 0, covered=2) == {"left_out": 2, "cut_moved": False}
+    assert cut_facts(path, 2, covered=2)["left_out"] == 4
 
 
 def test_a_last_turn_that_is_too_long_is_left_to_the_engine() -> None:

@@ -247,7 +247,7 @@ def test_a_character_opens_the_prompt_and_greets(room: Room, monkeypatch: pytest
     monkeypatch.setattr(room.supervisor, "generate_chat", note)
     room.service.send(chat, "hello !long", ENDLESS, options)
     system, *texts = (message["content"] for message in asked[0].messages)
-    assert system == "Ada Lovelace helps Kim.\n\nBe brief, Ada Lovelace."
+    assert system == "Be brief, Ada Lovelace.\n\nAda Lovelace helps Kim."
     assert texts == ["Good day, Kim!", "hello !long"]
     room.service.stop(chat)
     room.settle(chat)

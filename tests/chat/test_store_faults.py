@@ -105,8 +105,16 @@ def test_of_a_database_with_broken_pages_all_that_can_be_read_is_saved(tmp_path:
     paths = {chat: store.path(chat) for chat in chats}
     store.close()
     content = bytearray(path.read_bytes())
-    middle = len(content) // 4096 // 2 * 4096
-    content[middle : middle + 2 * 4096] = b"\xa5" * (2 * 4096)
+    names = [paths[chats[1]][50].id.encode(), chats[1].encode()]
+    leaf = 13  # Of a table; the page of the messages alone holds both names.
+    damaged = [
+        start
+        for start in range(0, len(content), 4096)
+        if content[start] == leaf and all(name in content[start : start + 4096] for name in names)
+    ]
+    assert damaged
+    for start in damaged:
+        content[start : start + 4096] = b"\xa5" * 4096
     path.write_bytes(content)
     store = ChatStore(path)
     (aside,) = tmp_path.glob("chats-damaged-*.sqlite3")

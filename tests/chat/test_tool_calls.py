@@ -45,6 +45,8 @@ _CASES: list[tuple[str, str, str, list[tuple[str, Any]]]] = [
     ("<tool_call>", _CODER.replace("<tool_call>\n", "").replace("\n</tool_call>", ""), "", [PARIS]),
     ("<tool_call>", f"Yes.{_GLM}", "Yes.", [PARIS, NOW]),
     ("<tool_call>", '<tool_call>{"name": "now", "arguments": "{}"}', "", [NOW]),
+    # As grammars write it that allow white space.
+    ("", '[ {"name" : "weather", "arguments" : {CITY} }, { "name": "now", "arguments": {} } ] ', "", [PARIS, NOW]),
     (
         "<|python_tag|>",
         '{"name": "weather", "parameters": {CITY}}; {"name": "now", "parameters": {}}',

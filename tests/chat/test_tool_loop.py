@@ -5,6 +5,7 @@ It repeats the last line of the prompt: the question's call first, and then the 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -235,3 +236,38 @@ def test_reasoning_before_a_call_stays_before_it(room: ToolRoom) -> None:
     assert kinds(reply) == [REASONING, TEXT, TOOL_CALL, TOOL_RESULT, TEXT]
     turn = message_turns(reply)[0]
     assert (turn["reasoning_content"], turn["content"]) == ("I add.", "Now:")
+
+
+def test_a_reply_that_must_call_a_tool_is_forced_once_and_says_if_it_did_not(
+    room: ToolRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schemas: list[str] = []
+    generate = room.supervisor.generate_chat
+
+    def note(chat: Any, *given: Any) -> Any:
+        schemas.append(chat.params.json_schema)
+        return generate(dataclasses.replace(chat, params=dataclasses.replace(chat.params, json_schema="")), *given)
+
+    monkeypatch.setattr(room.supervisor, "generate_chat", note)
+    chat = room.chat()
+    room.toolbox.choices.set_must_call(chat, True)
+    room.toolbox.choices.allow(chat, CALCULATE.key)
+    room.begin(chat, SUM)
+    reply = room.settle(chat)[-1]
+    assert [part.kind for part in reply.parts[:2]] == [TOOL_CALL, TOOL_RESULT]
+    forced = json.loads(schemas[0])
+    names = [call["properties"]["name"]["const"] for call in forced["items"]["anyOf"]]
+    assert (sorted(names), forced["minItems"], schemas[1]) == (["calculate", "wait"], 1, "")
+    room.begin(chat, "no call")
+    assert tool_loop.NO_CALL_NOTE in room.settle(chat)[-1].meta["notes"]
+
+
+def test_a_branch_must_call_tools_too(room: ToolRoom) -> None:
+    choices = room.toolbox.choices
+    chat = room.chat()
+    assert not choices.must_call(chat)
+    choices.set_must_call("", True)
+    assert choices.must_call(chat) and choices.must_call()
+    choices.set_must_call(chat, False)
+    choices.copy(chat, "other")
+    assert not choices.must_call(chat) and not choices.must_call("other")

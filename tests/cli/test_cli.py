@@ -19,6 +19,8 @@ from modules.protocol.events import ModelInfo
 from modules.settings.config import build_config
 from tests.support.models import write_model_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def where(tmp_path: Path) -> list[str]:

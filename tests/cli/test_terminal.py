@@ -16,6 +16,8 @@ import pytest
 from modules.cli.terminal import ProgressLine, VisibleStream, visible, visible_output, write_reply
 from modules.plugins.console import Console
 
+pytestmark = pytest.mark.slow
+
 EVIL = "a\x1b]0;title\x07\x1b[2J\x9b31m\rb\u202egnp.exe\u2066\x7f\u2028c"
 CLEAN = "a�]0;title��[2J�31m�b�gnp.exe���c"
 

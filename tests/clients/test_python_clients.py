@@ -1,4 +1,4 @@
-"""Programs from PyPI speak to the API as they are, each in an environment of its own."""
+"""Programs from PyPI speak to the API as they are, each in a separate environment."""
 
 from __future__ import annotations
 

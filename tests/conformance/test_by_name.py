@@ -76,7 +76,10 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 # The worker passes these to the engine in another way than the fields that are compared here.
 APART = {
-    "exllamav2": {"dry_sequence_breakers", "negative_prompt", "custom_token_bans", "logit_bias", "ban_eos_token"},
+    "exllamav2": {
+        *("dry_sequence_breakers", "negative_prompt", "custom_token_bans", "logit_bias", "ban_eos_token"),
+        *("grammar_string", "json_schema"),
+    },
     "vllm": {"grammar_string", "json_schema"},
 }
 

@@ -329,7 +329,7 @@ def test_replies_come_with_the_log_probabilities_of_their_tokens(engine: UnderTe
 
 def test_the_bytes_of_tokens_make_up_a_text(engine: UnderTest) -> None:
     if engine.spec.name == "remote":
-        pytest.skip("remote: a server tells no bytes of tokens.")
+        pytest.skip("remote: a server sends no bytes of tokens.")
     tokens = engine.ask(Tokenize, _TEXT)
     parts = engine.ask(Detokenize, tokens, True)
     assert b"".join(bytes(part) for part in parts).decode().strip() == _TEXT

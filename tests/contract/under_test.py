@@ -28,7 +28,7 @@ QUESTION = "What is GGUF?"
 _HOTTEST = {"vllm": 2.0}
 _REMOTE = ROOT / ".test-models" / "demo.remote.yaml"
 # Format -> kind of tests.support.quantize.
-_PACKED = {"gptq": "gptq", "awq": "awq", "hqq": "hqq_transformers"}
+_PACKED = {"gptq": "gptq", "awq": "awq", "hqq": "hqq_transformers", "exl3": "exl3"}
 
 
 def demo_model(spec: LoaderSpec) -> Path:

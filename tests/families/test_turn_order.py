@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ def _messages(chat: Chat) -> list[dict[str, Any]]:
 def _strict(system: bool) -> Any:
     """Return a template that takes only alternating turns, after a system message if it supports one."""
 
-    def render(messages: list[dict[str, Any]]) -> ChatPromptResult:
+    def render(messages: Sequence[Mapping[str, Any]]) -> ChatPromptResult:
         turns = messages[1:] if system and messages[0]["role"] == "system" else messages
         for place, message in enumerate(turns):
             if message["role"] != ("user", "assistant")[place % 2]:
@@ -60,7 +61,7 @@ def test_what_was_moved_is_said() -> None:
 
 
 def test_a_lenient_template_gets_system_messages_where_they_were() -> None:
-    def render(messages: list[dict[str, Any]]) -> ChatPromptResult:
+    def render(messages: Sequence[Mapping[str, Any]]) -> ChatPromptResult:
         return ChatPromptResult("".join(one["role"][0] for one in messages), 1, "test")
 
     found = render_turns(render, _messages([("s", "0"), ("u", "1"), ("s", "2"), ("u", "3"), ("u", "4"), ("a", "5")]))
@@ -68,7 +69,7 @@ def test_a_lenient_template_gets_system_messages_where_they_were() -> None:
 
 
 def test_what_no_order_helps_keeps_the_templates_own_words() -> None:
-    def render(messages: list[dict[str, Any]]) -> ChatPromptResult:
+    def render(messages: Sequence[Mapping[str, Any]]) -> ChatPromptResult:
         raise PromptError(f"No {len(messages)}.")
 
     with pytest.raises(PromptError, match=r"No 2\."):

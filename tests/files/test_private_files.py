@@ -19,7 +19,10 @@ from modules.protocol.errors import PaddockError
 from modules.settings.config import Config, build_config
 from modules.system.host_environment import private_uploads
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes; a home there is private")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="Windows has no modes; a home there is private"),
+]
 
 
 def _mode(path: Path) -> int:

@@ -100,7 +100,9 @@ def test_the_page_gets_the_plan_and_bad_input_is_a_sentence(app: App) -> None:
 def test_methods_with_a_trial_have_a_quantizer_that_tries(app: App) -> None:
     for spec in app.registry.specs.values():
         file = ROOT / "loaders" / spec.name / "quantizer.py"
-        tries = file.is_file() and "def trial(" in file.read_text("utf-8")
+        text = file.read_text("utf-8") if file.is_file() else ""
+        # Those that work layer by layer have it from their base class.
+        tries = "def trial(" in text or "(LayerQuantizer)" in text
         assert tries == any(method.has_trial for method in spec.quantizers), spec.name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -15,12 +16,16 @@ import pytest
 
 from modules.app import App
 from modules.cli.application import build_app
+from modules.files.paths import write_atomically
 from modules.jobs.job_run import JobCancelled
 from modules.jobs.job_spec import JobError, JobSpec, JobState
 from modules.jobs.quantize import plan_quantize
+from modules.jobs.store import JobStore
 from modules.protocol.errors import PaddockError, SettingError
 from modules.settings.config import Config
 from tests.support.models import write_safetensors
+
+pytestmark = pytest.mark.slow
 
 
 def _echo(**settings: str) -> JobSpec:
@@ -98,6 +103,30 @@ def test_an_engine_that_loses_the_words_of_a_full_disk_is_understood(app: App, m
     with pytest.raises(JobError, match=f"The disk is full .* jobs resume {id}") as full:
         app.jobs.run(id)
     assert "refuses this model" in full.value.detail
+
+
+@pytest.mark.parametrize(("behaviour", "status"), [("", "finished"), ("full", "failed")])
+def test_a_disk_that_takes_no_state_ends_no_job_and_its_end_is_stored_later(
+    app: App, monkeypatch: pytest.MonkeyPatch, behaviour: str, status: str
+) -> None:
+    id = app.jobs.start(_echo(behaviour=behaviour) if behaviour else _echo())
+
+    def no_space(path: Path, content: str | bytes) -> None:
+        if path.name == "state.json":
+            raise PaddockError("state.json could not be saved.")
+        write_atomically(path, content)
+
+    def fill(state: JobState) -> None:
+        monkeypatch.setattr("modules.jobs.store.write_atomically", no_space)
+
+    monkeypatch.setattr("modules.jobs.job_run._WRITE_SECONDS", 0.0)
+    with contextlib.nullcontext() if status == "finished" else pytest.raises(PaddockError, match="No space left"):
+        app.jobs.run(id, fill)
+    assert app.jobs.job(id).state.status == status
+    assert JobStore(app.paths.jobs).job(id).state.status == "running"
+    monkeypatch.undo()
+    assert app.jobs.job(id).state.status == status
+    assert JobStore(app.paths.jobs).job(id).state.status == status
 
 
 def test_cancel_ends_the_job_and_leaves_nothing(app: App, config: Config) -> None:
@@ -210,6 +239,7 @@ def test_a_method_for_another_card_is_refused_with_the_sentence(app: App, config
             JobSpec("compare", "tiny", models=["tiny", "tiny"], settings={"stride": "0"}),
             "Stride (stride) cannot be '0'",
         ),
+        (JobSpec("compare", "tiny", models=["tiny", "tiny"]), "The same model is there twice"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

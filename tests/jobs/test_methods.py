@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from loaders.vllm.quantization import cpu_features, processor_problem
 from modules.app import App
 from modules.cli.application import build_app
-from modules.jobs.job_spec import JobSpec
+from modules.jobs.job_spec import JobSpec, JobState
 from modules.jobs.quantize import bits_per_weight, choose_method
 from modules.jobs.windows import EvaluateSettings
+from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
 from modules.settings.config import Config
@@ -45,7 +47,11 @@ def _make(app: App, method: str, loader: str, **settings: str) -> str:
     if reason := not_here(app.registry.get(loader), app.environments):
         pytest.skip(reason)
     spec = JobSpec("quantize", "demo", method=method, loader=loader, settings=settings)
-    return str(app.jobs.run(app.jobs.start(spec))["model"])
+    states: list[JobState] = []
+    made = str(app.jobs.run(app.jobs.start(spec), states.append)["model"])
+    # The engine's own part says how far it is.
+    assert len({state.fraction for state in states if state.fraction and 0.06 < state.fraction < 0.7}) > 2, states
+    return made
 
 
 def _answer(app: App, model: str, loader: str) -> str:
@@ -109,6 +115,21 @@ def test_transformers_unpacks_w8a8(app: App, w8a8: str) -> None:
 )
 def test_other_schemes_of_llm_compressor_answer_as_the_original(app: App, settings: dict[str, str]) -> None:
     assert _answer(app, _make(app, "w8a8", "llmcompressor", **settings), "transformers") == ANSWER
+
+
+@pytest.mark.parametrize(
+    "settings", [{"scheme": "W4A16", **_CALIBRATION}, {"scheme": "FP8_DYNAMIC"}], ids=lambda value: value["scheme"]
+)
+def test_vllm_runs_other_schemes_of_llm_compressor(app: App, settings: dict[str, str]) -> None:
+    if reason := not_here(app.registry.get("vllm"), app.environments):
+        pytest.skip(reason)
+    made = _make(app, "w8a8", "llmcompressor", **settings)
+    facts = app.library.facts(made)
+    if problem := processor_problem(facts.format, facts.bits, cpu_features()):
+        with pytest.raises(PaddockError, match="AVX512"):
+            app.models.load(made, "vllm", {})
+        pytest.skip(problem)
+    assert _answer(app, made, "vllm") == ANSWER
 
 
 def test_vllm_runs_w8a8(app: App, w8a8: str) -> None:
@@ -190,3 +211,13 @@ def test_compare_puts_the_original_first_and_answers_side_by_side(app: App) -> N
     assert original["kl"] == pytest.approx(0, abs=1e-6)
     assert other["kl"] > 0.01
     assert set(found["answers"][0]["answers"]) == {"demo", gguf}
+
+
+def test_compare_packs_all_but_the_original_while_they_are_loaded(app: App) -> None:
+    settings = {"tokens": "512", "speed": "false", "quantization": "nf4"}
+    spec = JobSpec("compare", "demo", loader="transformers", models=["demo", "demo"], settings=settings)
+    original, packed = app.jobs.run(app.jobs.start(spec))["rows"]
+    assert (original["model"], original["settings"]) == ("demo", {})
+    assert (packed["model"], packed["loader"]) == ("demo (transformers, quantization=nf4)", "transformers")
+    assert original["kl"] == pytest.approx(0, abs=1e-6) and packed["kl"] > 0.001
+    assert packed["bits_per_weight"] < original["bits_per_weight"]

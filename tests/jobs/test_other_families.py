@@ -13,6 +13,7 @@ from modules.app import App
 from modules.cli.application import build_app
 from modules.jobs.job_spec import JobSpec
 from modules.protocol.errors import PaddockError
+from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config
 from tests.support.environments import not_here
 from tests.support.quantize import made_by
@@ -20,6 +21,7 @@ from tests.support.quantize import made_by
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAKER = ROOT / "tests" / "support" / "tiny_model_maker.py"
 
+PATIENCE = 120.0
 _FEW = {"group_size": "32", "samples": "16", "length": "64"}
 
 
@@ -69,6 +71,19 @@ def test_opt_is_quantized_by_the_engines_that_take_it(
 ) -> None:
     # The job generates some tokens with its result. Half of the weights of this tiny model are its embeddings.
     assert 0 < _quantize(app, made("opt"), method, loader, **settings)["bits_per_weight"] < bits
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_packed_weights_run_beside_others_in_every_type(app: App, made: Callable[[str], str], dtype: str) -> None:
+    # The model's own type is bfloat16, and OPT's norms do not take inputs of another type than their weights.
+    name = "opt-bnb-nf4"
+    if not (app.paths.models / name).exists():
+        _quantize(app, made("opt"), "bnb", "transformers", type="nf4")
+    app.models.load(name, "transformers", {"dtype": dtype})
+    generation = app.supervisor.generate("Hello", SamplingParams(max_new_tokens=3))
+    generation.wait(PATIENCE)
+    assert generation.error is None and generation.text
+    app.supervisor.unload()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from modules.jobs.divergence import Totals, add_window
 from modules.jobs.job_spec import JobError
 from modules.jobs.windows import EvaluateSettings, make_windows
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("window", "stride"), [(8, 8), (8, 3), (8, 1), (16, 100), (50, 7)])
 @pytest.mark.parametrize("count", [2, 7, 8, 9, 40, 41])

@@ -73,10 +73,12 @@ def test_w8a8_is_made_here_and_run_by_vllm_on_a_card(capsys: pytest.CaptureFixtu
         assert row["command"].endswith("quantize demo --method w8a8")
 
 
-def test_a_format_that_no_loader_reads_is_not_recommended(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+def test_formats_of_exllama_are_recommended_for_cards_alone(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
     found = {row["method"]: row for row in ask(capsys, tmp_path, "--device", "cuda:24GiB")["methods"]}
-    assert found["exl2"]["rank"] and found["exl2"]["loader"] == "exllamav2"
-    assert not found["exl3"]["rank"] and found["exl3"]["why_not"] == "No loader here reads EXL3."
+    for method, loader in (("exl2", "exllamav2"), ("exl3", "exllamav3")):
+        assert found[method]["rank"] and found[method]["loader"] == loader
+    found = {row["method"]: row for row in ask(capsys, tmp_path, "--device", "cpu:16GiB")["methods"]}
+    assert not found["exl3"]["rank"] and "needs CUDA" in found["exl3"]["why_not"]
 
 
 def test_fine_tuning_wants_nf4_first(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
@@ -106,7 +108,7 @@ def test_without_text_methods_that_are_not_calibrated_come_first(
     assert with_text["methods"][0]["method"] == "awq"
     ranked = [row["method"] for row in without["methods"] if row["rank"]]
     assert ranked[:2] == ["nf4", "gguf"]
-    assert {"awq", "gptq", "w8a8", "exl2"} == set(ranked[-4:])
+    assert {"awq", "gptq", "w8a8", "exl2", "exl3"} == set(ranked[-5:])
     assert "not calibrated come first" in without["methods"][0]["reason"]
 
 

@@ -120,7 +120,7 @@ def test_choices_that_a_loader_cannot_score_are_counted_as_not_asked(monkeypatch
 
 
 def test_tables_and_exports_have_the_share_of_right_answers() -> None:
-    row = {"model": "m", "checks": [], "tasks": {"accuracy": 0.75, "wrong": []}}
+    row: dict[str, object] = {"model": "m", "checks": [], "tasks": {"accuracy": 0.75, "wrong": []}}
     assert "75.0%" in table([row])
     assert "75.0%" in export_text({"rows": [row]}, ".md")
     assert export_text({"rows": [row]}, ".csv").splitlines() == ["model,task_accuracy", "m,0.75"]

@@ -30,6 +30,8 @@ from tests.library.writers import LLAMA_METADATA, LLAMA_TENSORS, gguf_bytes
 from tests.support.hub import Hub, hub_of
 from tests.support.models import write_model_folder
 
+pytestmark = pytest.mark.slow
+
 BIG = "tiny.Q8_0.gguf"
 
 

@@ -95,8 +95,8 @@ def test_amd_targets_are_read_from_rocminfo() -> None:
     )
     assert parse_rocminfo(agents) == ["gfx1100", "gfx90a"]
     cards = [("card0", Gpu("rocm", "a")), ("card1", Gpu("rocm", "b"))]
-    told = [card for _, card in add_targets(cards, ["gfx1100", "gfx90a"], "7.2.4")]
-    assert [(card.architecture, card.api) for card in told] == [("gfx1100", "7.2.4"), ("gfx90a", "7.2.4")]
+    named = [card for _, card in add_targets(cards, ["gfx1100", "gfx90a"], "7.2.4")]
+    assert [(card.architecture, card.api) for card in named] == [("gfx1100", "7.2.4"), ("gfx90a", "7.2.4")]
     # A processor's own graphics is an agent too. Which target is whose is not certain then.
     assert {card.architecture for _, card in add_targets(cards, ["gfx1100"], "7.2.4")} == {""}
 

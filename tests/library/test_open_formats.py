@@ -123,6 +123,14 @@ def test_parameters_of_packed_formats_are_counted_unpacked(tmp_path: Path) -> No
         "model.layers.0.x.weight_shape": ("I64", (2,)),
     }
     assert detect(write_folder(tmp_path / "b", config, packed), "b").parameters == 256 * 256
+    tiles = {
+        "model.layers.0.x.trellis": ("I16", (16, 8, 64)),
+        "model.layers.0.x.suh": ("F16", (256,)),
+        "model.layers.0.x.svh": ("F16", (128,)),
+        "model.layers.0.x.mcg": ("I32", (1,)),
+    }
+    facts = detect(write_folder(tmp_path / "d", _with({"quant_method": "exl3", "bits": 4.0}), tiles), "d")
+    assert (facts.parameters, facts.format, facts.bits) == (256 * 128, "exl3", 4)
     blocks = {"model.layers.0.x_blocks": ("U8", (4, 64, 2, 16)), "model.layers.0.x_scales": ("U8", (4, 64, 2))}
     facts = detect(write_folder(tmp_path / "c", _with({"quant_method": "mxfp4"}), blocks), "c")
     assert facts.parameters == 4 * 64 * 64

@@ -45,13 +45,22 @@ def test_a_projector_that_fits_makes_a_model_see(tmp_path: Path) -> None:
         assert facts.warnings == ()
 
 
+def test_a_projector_for_sound_makes_a_model_hear(tmp_path: Path) -> None:
+    audio: dict[str, Any] = {"clip.has_audio_encoder": True, "clip.audio.projector_type": "ultravox"}
+    only = {**audio, "clip.has_vision_encoder": False, "clip.projector_type": ""}
+    for changes, sees in ((only, False), (audio, True)):
+        facts = detect(_write(tmp_path, a=gguf_bytes(), mmproj__a=_projector(changes=changes)), "m")
+        assert (facts.vision, facts.audio) == (sees, True)
+        assert (facts.projectors[0].kind, facts.projectors[0].problem) == ("mlp" if sees else "ultravox", "")
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (_projector(512), "made for models with an embedding size of 512, and this model's is 256"),
         (_projector(changes={"clip.projector_type": "qwen2vl_merger"}), "is a projector for qwen2 models"),
-        (_projector(changes={"clip.has_vision_encoder": False}), "is for sound"),
-        (gguf_bytes(), "is no projector for images"),
+        (_projector(changes={"clip.has_vision_encoder": False}), "reads neither images nor sound"),
+        (gguf_bytes(), "is no projector for images or sound"),
         (b"", "mmproj-x.gguf"),
         (_projector()[:-9], "cut short"),
     ],

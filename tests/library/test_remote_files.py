@@ -43,6 +43,15 @@ def test_the_facts_name_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert missing_consent(facts, allow_pickle=False, allow_code=False) == ""
 
 
+def test_the_facts_name_all_servers_of_a_model(tmp_path: Path) -> None:
+    (tmp_path / "far.remote.yaml").write_text("address:\n- https://a\n- http://b:8000\n")
+    facts = ModelLibrary(tmp_path).facts("far.remote.yaml")
+    assert facts.problems == ()
+    words = " ".join(facts.warnings)
+    assert "sent to one of https://a, http://b:8000" in words
+    assert "At least one address is not encrypted" in words
+
+
 @pytest.mark.parametrize(
     "text, words",
     [
@@ -54,6 +63,15 @@ def test_the_facts_name_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("address: http://host\napi_key: sk-hush", "holds a key (api_key)"),
         ("address: http://host\nkey_env: sk-hush", "not the key itself"),
         ("address: http://host\nmodel: [a, b]", "must be one value"),
+        ("address: {a: b}", "must be one address, or a list"),
+        ("address: [http://a, ]\nmodel: {}", "must be one value"),
+        ("address: [http://a, [http://b]]", "must be one address, or a list"),
+        ("address: [http://a, '']", "must be one address, or a list"),
+        ("address: [http://a, ftp://b]", "The address"),
+        ("address: [http://a, http://me:hush@b]", "contains more than an address"),
+        ("address: [http://a, http://b, http://a/v1/]", "names an address twice"),
+        ("address: http://a, http://b", "several addresses of one model as a list"),
+        ("address: http://a\nothers: http://b", "There is no setting named 'others'"),
         ("address: http://host\nretries: many", "Retries (retries) cannot be 'many'"),
         ("address: http://host\nnonsense: 1", "There is no setting named 'nonsense'"),
         ("a: &a [x, x]\nb: &b [*a, *a]\naddress: http://host", "must be one value"),

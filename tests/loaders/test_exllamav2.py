@@ -12,17 +12,10 @@ from typing import Any, cast
 
 import pytest
 
-from loaders.exllamav2.batcher import Batcher
 from loaders.exllamav2.jobs import JobFactory
 from loaders.exllamav2.lora import read_adapter, remove_adapters
 from loaders.exllamav2.model_headers import read_config
-from loaders.exllamav2.model_setup import (
-    apply_settings,
-    choose_lengths,
-    load_weights,
-    parse_gpu_split,
-    round_up_to_pages,
-)
+from loaders.exllamav2.model_setup import apply_settings, lengths_of, load_weights
 from loaders.exllamav2.sampler_settings import breaker_tokens, sampler_settings
 from loaders.exllamav2.spec import SAMPLERS, SPEC, Settings
 from loaders.exllamav2.worker import Engine
@@ -30,6 +23,8 @@ from modules.library.ranking import rank_loaders
 from modules.protocol.errors import ModelError, OutOfMemory, PromptError, SettingError, Unsupported
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
+from modules.worker.exllama.batcher import Batcher
+from modules.worker.exllama.lengths import parse_gpu_split, round_up_to_pages
 from modules.worker.hf.cuda_kernels import prepare_compilation
 from modules.worker.hf.folder_tokenizer import FolderTokenizer
 from tests.support.models import write_safetensors
@@ -100,7 +95,7 @@ def test_each_parameter_reaches_the_engine(given: dict[str, Any], expected: dict
 def test_unsupported_parameters_are_refused_and_not_declared() -> None:
     with pytest.raises(Unsupported, match="Mirostat 2 only"):
         sampler_settings(SamplingParams(mirostat_mode=1), 32000)
-    assert not SAMPLERS & {"grammar_string", "sampler_priority", "epsilon_cutoff", "top_n_sigma", "smoothing_curve"}
+    assert not SAMPLERS & {"sampler_priority", "epsilon_cutoff", "top_n_sigma", "smoothing_curve"}
 
 
 def test_sequence_breakers_are_the_tokens_that_contain_them() -> None:
@@ -109,13 +104,13 @@ def test_sequence_breakers_are_the_tokens_that_contain_them() -> None:
 
 def test_lengths_are_multiples_of_a_page() -> None:
     assert [round_up_to_pages(tokens) for tokens in (0, 1, 256, 257)] == [0, 256, 256, 512]
-    plain = choose_lengths(Settings(context=1000, batch=300), trained=4096)
+    plain = lengths_of(Settings(context=1000, batch=300), trained=4096)
     assert (plain.context, plain.cache, plain.batch) == (1024, 1024, 512)
-    assert choose_lengths(Settings(), trained=2048).context == 2048
-    assert choose_lengths(Settings(rope_alpha=2.6), trained=2048).context == 8192
-    assert choose_lengths(Settings(context=4096), trained=2048).context == 4096
-    assert choose_lengths(Settings(context=1024, cache_tokens=5000), trained=2048).cache == 5120
-    assert choose_lengths(Settings(context=1024, ngram_draft=True), trained=2048).cache == 1280
+    assert lengths_of(Settings(), trained=2048).context == 2048
+    assert lengths_of(Settings(rope_alpha=2.6), trained=2048).context == 8192
+    assert lengths_of(Settings(context=4096), trained=2048).context == 4096
+    assert lengths_of(Settings(context=1024, cache_tokens=5000), trained=2048).cache == 5120
+    assert lengths_of(Settings(context=1024, ngram_draft=True), trained=2048).cache == 1280
 
 
 @pytest.mark.parametrize("text, split", [("", None), ("20, 22", [20.0, 22.0]), ("17.2;24", [17.2, 24.0])])
@@ -152,7 +147,7 @@ class Config:
 def test_settings_become_the_engines_configuration() -> None:
     settings = Settings(context=4096, batch=512, rope_alpha=2.6, rope_scale=2, flash_attention=False, rope_yarn=4)
     config = Config()
-    apply_settings(config, settings, choose_lengths(settings, config.max_seq_len))
+    apply_settings(config, settings, lengths_of(settings, config.max_seq_len))
     assert (config.max_seq_len, config.max_input_len, config.max_attention_size) == (4096, 512, 512**2)
     assert (config.scale_alpha_value, config.scale_pos_emb, config.no_flash_attn) == (2.6, 2, True)
     assert (config.alt_rope_method, config.yarn_rope_factor) == ("yarn", 4)

@@ -76,10 +76,40 @@ def test_an_fp8_model_is_converted_and_gives_the_right_answer(worker: Worker, tm
     assert (facts.format, facts.bits) == ("fp8", 8)
     ranked = rank_loaders(facts, REGISTRY.specs.values(), CPU)
     assert "transformers" in [entry.loader for entry in ranked if entry.runs]
+    _vllm_needs_amx(facts)
     engine = worker("transformers")
     engine.load(folder, dtype=dtype)
     answer = engine.greedy(engine.chat(QUESTION), max_new_tokens=60)
     assert "llama.cpp" in answer or "file" in answer
+
+
+def test_an_mxfp4_model_answers_as_the_same_weights_unpacked(worker: Worker, tmp_path: Path) -> None:
+    maker = ROOT / "tests" / "support" / "mxfp4_maker.py"
+    made = made_by("transformers", tmp_path / "mxfp4", maker, str(ROOT / "models" / "demo"))
+    facts = detect(made / "packed", "packed")
+    assert (facts.format, facts.bits, facts.architecture) == ("mxfp4", 4.25, "GptOssForCausalLM")
+    assert facts.parameters == detect(made / "plain", "plain").parameters
+    ranked = rank_loaders(facts, REGISTRY.specs.values(), CPU)
+    assert "transformers" in [entry.loader for entry in ranked if entry.runs]
+    _vllm_needs_amx(facts)
+    engine = worker("transformers")
+    texts = []
+    for name in ("packed", "plain"):
+        engine.load(made / name, dtype="float32")
+        texts.append([engine.greedy(prompt, max_new_tokens=40) for prompt in ("Hello", QUESTION)])
+    assert texts[0] == texts[1] and all(texts[0])
+
+
+def _vllm_needs_amx(facts: ModelFacts) -> None:
+    """Assert that vLLM is offered on this machine, or refused with the sentence that is true here."""
+    (found,) = [entry for entry in rank_loaders(facts, REGISTRY.specs.values(), CPU) if entry.loader == "vllm"]
+    assert found.runs == has_amx()
+    assert found.runs or "or on a CPU with AMX, which this CPU does not have" in found.reason
+
+
+def has_amx() -> bool:
+    """Return True if this processor multiplies matrices in tiles."""
+    return "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
 
 
 def _changed(kind: str, folder: Path, **values: Any) -> Path:

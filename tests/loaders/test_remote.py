@@ -14,6 +14,7 @@ from modules.protocol.commands import Generate
 from modules.protocol.errors import PaddockError, Unsupported
 from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config
+from tests.conftest import ROOMY
 from tests.support.server import serving
 
 FILE = "far.remote.yaml"
@@ -64,12 +65,14 @@ def test_a_chat_is_sent_as_messages(near: App) -> None:
     assert generation.prompted is not None and generation.prompted.tokens > 5
 
 
-def test_a_whole_chat_through_the_chat_service(near: App) -> None:
+def test_a_whole_chat_through_the_chat_service(near: App, far: str) -> None:
     chat = near.chats.create().id
     near.chats.send(chat, "hello there", SamplingParams(), ChatOptions())
     living = near.chats.live_reply(chat)
     assert living is None or living.generation.wait(60)
-    assert near.chats.messages(chat)[-1].text == "hello there"
+    reply = near.chats.messages(chat)[-1]
+    assert (reply.text, reply.meta["served_by"]) == ("hello there", far)
+    assert near.supervisor.loaded().context == ROOMY["context"], "the other Paddock says it"
 
 
 def test_stop_texts_and_the_maximum_length_apply(near: App) -> None:

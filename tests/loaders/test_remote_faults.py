@@ -16,6 +16,7 @@ from modules.protocol.errors import EnvironmentBroken, ModelError, PaddockError,
 from modules.protocol.events import ModelInfo
 from modules.protocol.sampling import SamplingParams
 from modules.worker.engine import Outcome
+from tests.support.engine_replies import whole_reply
 from tests.support.strange_server import Answer, Strange, StrangeServer, models, strange
 
 CHAT = "/v1/chat/completions"
@@ -43,17 +44,7 @@ def reply(
     """Return (text, outcome) of a chat with one question. An error has the text so far as its `text`."""
     assert engine.takes_messages and info.template
     request = Generate("1", params=SamplingParams(**params), messages=[{"role": "user", "content": "Hi"}])  # type: ignore[arg-type]
-    pieces = engine.generate(request, cancelled or threading.Event())
-    text = ""
-    while True:
-        try:
-            text += next(pieces).text
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return text, outcome
-        except PaddockError as error:
-            error.text = text  # type: ignore[attr-defined]
-            raise
+    return whole_reply(engine.generate(request, cancelled or threading.Event()))
 
 
 def test_a_web_page_instead_of_an_api_is_named(server: StrangeServer, tmp_path: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from loaders.remote.server_keys import take_keys
 from modules.app import App
-from modules.families.remote_file import url_origin
+from modules.families.remote_file import KEY_VARIABLE, RemoteFile, url_origin
 from modules.library.remote_keys import KeyConsents, KeyNotAllowed, KeyRequest
-from modules.protocol.errors import PaddockError
+from modules.protocol.errors import EnvironmentBroken, PaddockError
+from modules.protocol.sampling import SamplingParams
 from modules.settings.config import Config
 from modules.settings.user_settings import YamlStore
 from tests.support.server import serving
@@ -68,6 +72,39 @@ def test_a_flag_at_start_is_consent(config: Config, tmp_path: Path, far: str, mo
         assert app.supervisor.state.phase == "ready"
     finally:
         app.close()
+
+
+def test_each_of_several_addresses_needs_consent(
+    config: Config, tmp_path: Path, far: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAR_SECRET", "hush")
+    other = "http://127.0.0.1:9"
+    app = _near(config, tmp_path, f"[{far}, {other}]", f"FAR_SECRET={far}")
+    try:
+        with pytest.raises(KeyNotAllowed) as refused:
+            app.models.load(FILE)
+        assert f"--allow-env FAR_SECRET={other}." in refused.value.message
+        assert far not in refused.value.message
+        app.keys.allow(KeyRequest("FAR_SECRET", other))
+        app.models.load(FILE)
+        assert any(f"{other} is left out" in note for note in app.supervisor.loaded().notes)
+        generation = app.supervisor.generate("one two", SamplingParams())
+        assert generation.wait(60) and generation.finished is not None
+        assert (generation.text, generation.finished.served_by) == ("one two", far)
+    finally:
+        app.close()
+
+
+def test_a_worker_takes_a_key_only_for_the_addresses_that_were_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = RemoteFile(address="http://a", others=("http://b:80/v1",), key_env="FAR_SECRET")
+    monkeypatch.delenv("FAR_SECRET", raising=False)
+    monkeypatch.setenv(KEY_VARIABLE, json.dumps({"http://a:80": "hush", "http://b:80": "hush"}))
+    assert take_keys(file) == {"http://a": "hush", "http://b:80/v1": "hush"}
+    assert KEY_VARIABLE not in os.environ
+    monkeypatch.setenv(KEY_VARIABLE, json.dumps({"http://a:80": "hush"}))
+    with pytest.raises(EnvironmentBroken, match="The key for http://b:80/v1") as refused:
+        take_keys(file)
+    assert "hush" not in refused.value.message
 
 
 def test_consent_applies_to_one_variable_at_one_address(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from loaders.vllm.engine_args import cache_bytes_per_token, choose_context, engine_arguments
+from loaders.vllm.engine_args import cache_bytes_per_token, choose_context, engine_arguments, with_draft_path
 from loaders.vllm.engine_thread import EngineThread
-from loaders.vllm.sampling_params import sampling_fields
+from loaders.vllm.sampling_params import NOT_WITH_DRAFTS, sampling_fields
 from loaders.vllm.spec import SPEC, Settings
 from loaders.vllm.startup_progress import startup_error
 from modules.library.ranking import rank_loaders
@@ -41,7 +41,8 @@ def _runs(form: str, machine: Machine) -> bool:
     return any(entry.runs for entry in rank_loaders(ModelFacts("m", "m", form), [SPEC], machine))
 
 
-def test_vllm_claims_formats_that_its_build_supports() -> None:
+def test_vllm_claims_formats_that_its_build_supports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.vllm.spec.cpu_features", lambda: frozenset({"avx512f"}))
     forms = ("safetensors", "awq", "gptq")
     assert all(_runs(form, machine) for form in forms for machine in (CARD, BARE))
     assert not _runs("gguf", CARD)
@@ -65,11 +66,19 @@ def test_vllm_claims_a_method_in_config_json(monkeypatch: pytest.MonkeyPatch) ->
         assert [entry.runs for entry in rank_loaders(facts, [SPEC], CARD)] == [True]
         (refused,) = rank_loaders(replace(facts, evidence=shown), [SPEC], CARD)
         assert not refused.runs and "config.json does not say" in refused.reason
-    monkeypatch.setattr("loaders.vllm.spec._cpu_has_amx", lambda: False)
+    monkeypatch.setattr("loaders.vllm.spec.cpu_features", frozenset)
     needs_amx = [ModelFacts("m", "m", form, evidence=named + experts) for form in ("fp8", "mxfp4")]
     assert not any(rank_loaders(facts, [SPEC], BARE)[0].runs for facts in needs_amx)
-    monkeypatch.setattr("loaders.vllm.spec._cpu_has_amx", lambda: True)
+    monkeypatch.setattr("loaders.vllm.spec.cpu_features", lambda: frozenset({"amx_tile"}))
     assert all(rank_loaders(facts, [SPEC], BARE)[0].runs for facts in needs_amx)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    packed = [
+        replace(ModelFacts("m", "m", form, bits=4), evidence=named) for form in ("gptq", "awq", "compressed-tensors")
+    ]
+    assert not any(rank_loaders(facts, [SPEC], BARE)[0].runs for facts in packed)
+    assert rank_loaders(replace(packed[2], bits=8), [SPEC], BARE)[0].runs
+    monkeypatch.setattr("loaders.vllm.spec.cpu_features", lambda: frozenset({"avx512f"}))
+    assert all(rank_loaders(facts, [SPEC], BARE)[0].runs for facts in packed)
     (dense,) = rank_loaders(ModelFacts("m", "m", "mxfp4", evidence=named), [SPEC], CARD)
     assert not dense.runs and "experts" in dense.reason
 
@@ -130,6 +139,32 @@ def test_on_a_cpu_vllm_reserves_two_contexts_and_does_not_compile() -> None:
     assert (found["kv_cache_memory_bytes"], found["enforce_eager"]) == (3 * 2**29, False)
 
 
+def test_drafts_become_a_speculative_config(tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    (tmp_path / "small").mkdir()
+    assert "speculative_config" not in engine_arguments(model, Settings(), CONFIG, 256, cpu=True)
+    found = engine_arguments(model, Settings(ngram_draft=True, draft_tokens=7), CONFIG, 256, cpu=True)
+    expected = {"method": "ngram", "num_speculative_tokens": 7, "prompt_lookup_min": 2, "prompt_lookup_max": 4}
+    assert found["speculative_config"] == expected
+    found = engine_arguments(model, Settings(draft_model="small"), CONFIG, 256, cpu=True)
+    assert found["speculative_config"] == {"model": str(tmp_path / "small"), "num_speculative_tokens": 5}
+    heads = {**CONFIG, "text_config": {"num_nextn_predict_layers": 2}}
+    found = engine_arguments(model, Settings(mtp_draft=True), heads, 256, cpu=True)
+    assert found["speculative_config"] == {"method": "mtp", "num_speculative_tokens": 2}
+    found = engine_arguments(model, Settings(mtp_draft=True, draft_tokens=4), heads, 256, cpu=True)
+    assert found["speculative_config"] == {"method": "mtp", "num_speculative_tokens": 4}
+    with pytest.raises(ModelError, match="m carries no heads"):
+        engine_arguments(model, Settings(mtp_draft=True), CONFIG, 256, cpu=True)
+    for wrong, words in (
+        (Settings(mtp_draft=True, draft_model="small"), "draft model or from the model's own heads"),
+        (Settings(mtp_draft=True, ngram_draft=True), "drafts from one source"),
+    ):
+        with pytest.raises(SettingError, match=words):
+            engine_arguments(model, wrong, heads, 256, cpu=True)
+    with pytest.raises(SettingError, match="drafts from one source"):
+        engine_arguments(model, Settings(draft_model="small", ngram_draft=True), CONFIG, 256, cpu=True)
+
+
 @pytest.mark.parametrize(
     "given, expected",
     [
@@ -145,6 +180,20 @@ def test_sampling_parameters_reach_vllm(given: dict[str, Any], expected: dict[st
     fields = sampling_fields(SamplingParams(**given), (7,), 10, 3)
     assert {name: fields[name] for name in expected} == expected
     assert (fields["max_tokens"], fields["seed"]) == (10, 3)
+
+
+def test_drafts_leave_out_what_vllm_refuses_with_them(tmp_path: Path) -> None:
+    given = SamplingParams(temperature=1.0, min_p=0.1, ban_eos_token=True)
+    fields = sampling_fields(given, (7,), 10, 3, drafting=True)
+    assert "min_p" not in fields and fields["logit_bias"] is None and fields["ignore_eos"]
+    assert set(NOT_WITH_DRAFTS) <= SPEC.samplers
+
+
+def test_the_draft_model_is_found_beside_the_users_model(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    settings = with_draft_path(Settings(draft_model="small"), tmp_path / "model")
+    assert settings.draft_model == str(tmp_path / "small")
+    assert with_draft_path(Settings(), tmp_path / "model") == Settings()
 
 
 def test_greedy_omits_parameters_that_are_not_greedy() -> None:

@@ -34,6 +34,7 @@ CASES: dict[str, dict[str, Any]] = {
     "three": {"gpu_layers": 3},
     "all": {"gpu_layers": 99},
     "split": {"gpu_layers": 99, "tensor_split": "3,1"},
+    "second alone": {"gpu_layers": 99, "devices": "Vulkan1"},
     "no cache": {"gpu_layers": 99, "offload_kv": False},
     "head in main memory": {"gpu_layers": 99, "override_tensor": r"ffn_(up|gate|down)=CPU"},
 }
@@ -102,7 +103,7 @@ def test_the_text_is_the_same_wherever_the_layers_are(name: str, answers: dict[s
     assert answers[name]["text"] == answers["none"]["text"]
 
 
-@pytest.mark.parametrize(("name", "layers"), [("none", 0), ("three", 3), ("all", 7), ("split", 7)])
+@pytest.mark.parametrize(("name", "layers"), [("none", 0), ("three", 3), ("all", 7), ("split", 7), ("second alone", 7)])
 def test_the_layers_are_where_the_setting_says(name: str, layers: int, answers: dict[str, dict[str, str]]) -> None:
     assert f"offloaded {layers}/7 layers to GPU" in answers[name]["log"]
 
@@ -113,7 +114,7 @@ def _plan(name: str, machine: Machine) -> MemoryPlan:
     return plan_memory(facts, demand, machine)
 
 
-@pytest.mark.parametrize("name", ["three", "all", "split", "no cache"])
+@pytest.mark.parametrize("name", ["three", "all", "split", "second alone", "no cache"])
 def test_the_plan_of_each_device_is_what_the_engine_allocates(
     name: str, answers: dict[str, dict[str, str]], machine: Machine
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from loaders.xllamacpp.completion_stream import CompletionStream
+from modules.worker.batch_pace import BatchPace
 
 
 class _Server:
@@ -28,7 +29,7 @@ class _Server:
 def test_the_first_token_does_not_wait_behind_the_progress_of_the_prompt() -> None:
     server = _Server()
     # This would take a minute if the first token were batched.
-    stream = CompletionStream(server.handle_completions, {}, threading.Event(), gather=60.0)
+    stream = CompletionStream(server.handle_completions, {}, threading.Event(), BatchPace(60.0))
     parts = iter(stream)
     assert next(parts) == [{"choices": ["one"]}]
     assert stream.cached == 4

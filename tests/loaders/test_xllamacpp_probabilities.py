@@ -25,7 +25,7 @@ class Server:
 def engine_with(server: Server, monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setattr(Engine, "_prompt", lambda self, text, add_bos: [1])
     engine = Engine.__new__(Engine)
-    engine._server, engine._images = server, None
+    engine._server, engine._media = server, None
     return engine
 
 

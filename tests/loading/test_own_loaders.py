@@ -21,6 +21,8 @@ from modules.settings.user_settings import YamlStore
 from modules.system.code_allowlist import CodeAllowlist
 from modules.ui.page import build_page
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "loaders.md"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +16,10 @@ from modules.protocol.commands import Generate
 from tests.plugins.conftest import PATIENCE, Talk
 from tests.support.pictures import RED, png
 from tests.support.server import serving
+from tests.support.several_models import serve_models
+
+# Whole servers.
+pytestmark = pytest.mark.slow
 
 ALL = """
 def state_modifier(state):
@@ -235,3 +241,24 @@ def test_images_pass_the_hooks_and_reach_the_model(api: Api) -> None:
     again = api.talk.app.supervisor.last_finished()
     assert plain == "<I roll 7 chat>" and again is not None
     assert finished.prompt_tokens == again.prompt_tokens + 1
+
+
+OWN_WORDS = """
+def output_modifier(string, host):
+    return f"{host.model}: {host.generate('hey', max_new_tokens=3)} {host.detokenize(host.tokenize(string))}"
+"""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_hooks_of_a_request_use_its_model_and_not_the_pages(tmp_path: Path, stream: bool) -> None:
+    with contextmanager(serve_models)(tmp_path, ("tiny", "other"), max_models=2) as server:
+        api = Api(server.client, Talk(server.app))
+        api.talk.add("own", OWN_WORDS)
+        asked = {"prompt": "hello", "model": "other"}
+        if stream:
+            said = "".join(part["choices"][0]["text"] for part in api.streamed("/v1/completions", asked))
+        else:
+            said = server.client.post("/v1/completions", json=asked).json()["choices"][0]["text"]
+        assert said == "other: hey hello"
+        # The page's model is the other one, and its hooks use that.
+        assert api.talk.ask("hello")[-1].text == "tiny: hey hello"

@@ -12,6 +12,8 @@ from modules.plugins.extension_overview import extension_statuses
 from modules.ui.retry import retry
 from tests.plugins.conftest import Talk
 
+pytestmark = pytest.mark.slow
+
 _OUTSIDE = [
     "raise ConnectionRefusedError(111, 'refused')",
     "raise TimeoutError('timed out')",

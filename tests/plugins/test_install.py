@@ -19,6 +19,8 @@ from modules.plugins.updates import update
 from modules.protocol.errors import PaddockError
 from tests.plugins.conftest import write_extension
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:

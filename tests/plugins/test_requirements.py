@@ -22,6 +22,8 @@ from modules.protocol.errors import PaddockError
 from modules.ui.tabs.extensions_tab import _buttons
 from tests.plugins.conftest import Place, write_extension
 
+pytestmark = pytest.mark.slow
+
 _BACKEND = """
 import pathlib, zipfile
 pathlib.Path({marker!r}).write_text("code ran")

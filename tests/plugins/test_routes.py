@@ -15,6 +15,9 @@ from modules.plugins.extension_overview import extension_statuses
 from tests.plugins.conftest import PATIENCE, Talk
 from tests.support.server import serving
 
+# Whole servers.
+pytestmark = pytest.mark.slow
+
 
 class Site:
     """The served App."""
@@ -35,6 +38,8 @@ class Site:
 
     def after_rebuild(self, act: Any) -> None:
         """Do something that rebuilds the page, and wait for the new one."""
+        # The page of a test's server is built at its first request.
+        assert self.get("/config")[0] == 200
         app, before, built = self.talk.app, self.talk.app.page_build, threading.Event()
         end = app.supervisor.state_store.subscribe(lambda state: built.set() if app.page_build != before else None)
         act()

@@ -22,8 +22,9 @@ from modules.plugins.hook_signatures import declared
 from modules.plugins.hooks import WORKER_HOOKS
 from modules.plugins.manifest import Manifest
 from modules.plugins.shipped import SHIPPED, hashes
+from modules.protocol.errors import PaddockError
 from modules.protocol.schema import describe
-from modules.system.public_web import AddressRefused
+from modules.system.public_web import AddressRefused, PublicPage
 from tests.conftest import ROOT
 from tests.plugins.conftest import Place, Talk
 from tests.support.documents import write_pdf
@@ -81,7 +82,7 @@ def test_the_example_has_every_hook(shipped: Place) -> None:
     assert set(WORKER_HOOKS) <= set(status.hooks)
 
 
-@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "tts"])
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name not in ("tts", "dictation", "piper", "mermaid")])
 def test_each_switches_on_without_asking_and_off(shipped: Place, name: str) -> None:
     shipped.manager.enable(name)
     assert shipped.status(name).state == "on"
@@ -131,6 +132,39 @@ def test_the_search_reads_no_address_of_the_local_network(shipped: Place, servic
     with pytest.raises(AddressRefused, match="not on the public internet"):
         fetch.fetch_text("http://127.0.0.1/page")
     assert fetch.page_text("<head>no</head><script>no</script><p>Words to   read</p><nav>no</nav>") == "Words to read"
+
+
+def test_the_search_reads_the_json_of_searxng(shipped: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped.manager.enable("web_search")
+    fetch = part("web_search", "fetch")
+    good = {"title": "<b>Herons</b>", "url": "https://birds.example/h", "content": "They wade."}
+    bad = [{"title": "x", "url": "javascript:alert(1)"}, {"url": 5}, "text", {"url": "https://a.example", "title": [1]}]
+    bare = {"url": "http://bare.example/"}
+    text = json.dumps({"query": "herons", "results": [good, *bad, bare]})
+    page = PublicPage("https://search.example/?format=json", "application/json", text.encode())
+    monkeypatch.setattr(fetch, "fetch_public", lambda url: page)
+    expected = (
+        "[1] <b>Herons</b> <https://birds.example/h>\nThey wade.\n\n[2] http://bare.example/ <http://bare.example/>"
+    )
+    assert fetch.fetch_results("https://search.example/?q=herons&format=json") == expected
+    assert fetch.json_results('{"results": []}') == "No results."
+    with pytest.raises(PaddockError, match="JSON that has no results"):
+        fetch.json_results('{"error": "rate limit"}')
+
+
+def test_the_search_reads_the_page_of_duckduckgo(shipped: Place) -> None:
+    shipped.manager.enable("web_search")
+    fetch = part("web_search", "fetch")
+    markup = (
+        '<form><input name="q"></form><div class="result"><h2><a class="result__a" href="//duckduckgo.com/l/?uddg='
+        'https%3A%2F%2Fbirds.example%2Fherons%3Fa%3D1&amp;rut=9">Herons</a></h2>'
+        '<a class="result__snippet" href="//duckduckgo.com/l/?uddg=https%3A%2F%2Fbirds.example%2Fherons">They '
+        '<b>wade</b>.</a></div><a href="/html/?q=next">Next</a><script>alert(1)</script>'
+    )
+    text = fetch.page_text(markup, "https://html.duckduckgo.com/html/?q=herons")
+    assert "Herons <https://birds.example/herons?a=1>" in text
+    assert "They wade. <https://birds.example/herons>" in text
+    assert "alert" not in text and "<https://html.duckduckgo" not in text
 
 
 class _Service(http.server.BaseHTTPRequestHandler):

@@ -90,7 +90,7 @@ def test_a_fault_in_the_worker_switches_it_off_here(real: Talk) -> None:
     real.add("bad", "", worker_py="def logits_modifier(logits):\n    raise ValueError('out of tune')")
     failed = threading.Event()
     end = real.manager.subscribe(lambda: failed.set() if real.manager.failures.get("bad") else None)
-    assert real.ask("Hello", max_new_tokens=4)[-1].meta["generated_tokens"] == 4
+    assert real.ask("Hello", max_new_tokens=4, ban_eos_token=True)[-1].meta["generated_tokens"] == 4
     assert failed.wait(PATIENCE)
     end()
     status = next(status for status in extension_statuses(real.manager) if status.name == "bad")

@@ -16,6 +16,8 @@ from modules.app import App
 from modules.protocol.errors import ModelError, OutOfMemory, PaddockError, PromptError
 from modules.protocol.sampling import SamplingParams
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 90.0
 
 

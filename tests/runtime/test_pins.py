@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modules.protocol.errors import EnvironmentBroken
 from modules.runtime.pins import Step, steps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,6 +17,33 @@ def test_a_step_takes_the_users_indexes_and_its_own_flags() -> None:
     first, second = steps("a==1\n# paddock: then --no-deps --config-setting cmake.define.GGML_CUDA=on\nb==1\n", "f")
     assert first.arguments(USER) == USER
     assert second.arguments(USER) == [*USER, "--no-deps", "--config-setting", "cmake.define.GGML_CUDA=on"]
+
+
+def test_more_lines_add_flags_to_a_step() -> None:
+    _, second, third = steps(
+        "a==1\n# paddock: then --no-deps\n# paddock: and --no-build-isolation\n\n"
+        "# paddock: and --config-setting a=b\nb==1\n# paddock: then --no-deps\nc==1\n",
+        "f",
+    )
+    assert second.flags == ("--no-deps", "--no-build-isolation", "--config-setting", "a=b")
+    assert (second.count, third.flags) == (1, ("--no-deps",))
+
+
+@pytest.mark.parametrize(
+    "text", ["# paddock: and --no-deps\nb==1\n", "# paddock: then --no-deps\nb==1\n# paddock: and --no-deps\n"]
+)
+def test_flags_without_the_beginning_of_a_step_are_refused(text: str) -> None:
+    with pytest.raises(EnvironmentBroken, match="paddock: and"):
+        steps(text, "f")
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "loaders" / "llamacpp").glob("requirements*.txt")), ids=lambda file: file.name
+)
+def test_each_build_of_llama_cpp_leaves_out_what_is_not_used(file: Path) -> None:
+    flags = steps(file.read_text(encoding="utf-8"), file.name)[-1].flags
+    settings = {"cmake.source-dir=vendor/llama.cpp", "cmake.define.LLAMA_BUILD_COMMON=off"}
+    assert settings <= set(flags) and flags[0] == "--no-deps"
 
 
 def test_an_index_of_a_step_takes_the_place_of_the_users_but_not_of_a_folder_offline() -> None:

@@ -1,7 +1,8 @@
 """A server that breaks the rules of MCP over stdio: `python tests/support/bad_mcp_server.py HOW`.
 
 HOW: `lies` (about its schemas, and in its results), `silent`, `garbage`, `endless` (one line without an end), `floods`
-(that line, when a tool is called), `crashes` (with words on stderr).
+(that line, when a tool is called), `crashes` (with words on stderr), `notifies` (that its tools changed, without end),
+`strays` (answers calls under another id), `binary` (bytes that are no UTF-8 between its answers).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 from typing import Any
 
 HOW = sys.argv[1]
+WRITING = threading.Lock()
 TOOLS: list[Any] = [
     {"name": "good", "description": "Fine", "inputSchema": {"type": "object", "properties": {}}},
     {"name": "huge", "inputSchema": {"type": "object", "description": "x" * 100_000}},
@@ -33,6 +35,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any] | None:
     if method == "tools/call":
         if HOW == "floods":
             _endless()
+        if HOW in ("notifies", "strays", "binary"):
+            return {"content": [{"type": "text", "text": "fine"}]}
         return {"content": "no list of contents", "isError": "maybe"}
     return None
 
@@ -41,6 +45,16 @@ def _endless() -> None:
     while True:
         sys.stdout.write("x" * 1_000_000)
         sys.stdout.flush()
+
+
+def _write(text: str) -> None:
+    with WRITING:
+        print(text, flush=True)
+
+
+def _notify() -> None:
+    while True:
+        _write(json.dumps({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}))
 
 
 def main() -> None:
@@ -59,9 +73,16 @@ def main() -> None:
         if "id" not in request:
             continue
         result = _answer(request)
+        if HOW == "notifies" and request["method"] == "tools/list" and threading.active_count() == 1:
+            threading.Thread(target=_notify, daemon=True).start()
+        if HOW == "strays" and request["method"] == "tools/call":
+            request["id"] = 10_000
+        if HOW == "binary" and request["method"] == "tools/call":
+            sys.stdout.buffer.write(b"\xff\xfe\x80 no text\n")
+            sys.stdout.buffer.flush()
         message: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
         message |= {"error": {"code": -32601, "message": "Unknown method"}} if result is None else {"result": result}
-        print(json.dumps(message), flush=True)
+        _write(json.dumps(message))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Environments with programs from PyPI and npm that speak to the API, unmodified, each of its own."""
+"""Environments with programs from PyPI and npm that speak to the API, unmodified, one each."""
 
 from __future__ import annotations
 

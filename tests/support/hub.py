@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "c0ffee" + "0" * 34
 
@@ -31,6 +31,7 @@ class Hub:
     gated: bool = False
     html: bool = False  # answer with a login page
     extra: list[dict[str, Any]] = field(default_factory=list)  # more entries of the listing
+    others: list[dict[str, Any]] = field(default_factory=list)  # more repositories that a search finds
     breaks: dict[str, list[int]] = field(default_factory=dict)  # path -> bytes after which each answer breaks off
     stalls: dict[str, int] = field(default_factory=dict)  # path -> bytes after which the answer stalls
     spoilt: set[str] = field(default_factory=set)  # paths whose bytes differ from the listing
@@ -58,6 +59,13 @@ class Hub:
             siblings.append(entry)
         return {"id": self.repository, "sha": self.commit, "siblings": siblings + self.extra}
 
+    def search(self, query: dict[str, list[str]]) -> list[dict[str, Any]]:
+        """Return the answer to /api/models?search=…&sort=downloads&limit=…"""
+        known = [{"id": self.repository, "downloads": 7, "tags": ["gguf"], "gated": False}, *self.others]
+        words = query.get("search", [""])[0].lower()
+        found = sorted((one for one in known if words in one["id"].lower()), key=lambda one: -one["downloads"])
+        return found[: int(query.get("limit", ["1000"])[0])]
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
@@ -81,6 +89,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(401, "RepoNotFound", "Repository not found")
         elif path in (f"/api/models/{hub.repository}", f"/api/models/{hub.repository}/revision/main"):
             self._answer(200, json.dumps(hub.listing()).encode(), {"Content-Type": "application/json"})
+        elif path == "/api/models":
+            hits = hub.search(parse_qs(urlsplit(self.path).query))
+            self._answer(200, json.dumps(hits).encode(), {"Content-Type": "application/json"})
         elif path.startswith(f"/api/models/{hub.repository}/revision/"):
             self._refuse(404, "RevisionNotFound", "Invalid rev id")
         elif path.startswith(prefix := f"/{hub.repository}/resolve/{hub.commit}/"):
@@ -123,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path in hub.stalls:
             self.wfile.write(data[start : start + hub.stalls.pop(path)])
             hub.stalled.set()
-            hub.go_on.wait(60)
+            hub.go_on.wait(600)
             self.close_connection = True
         else:
             self.wfile.write(data[start:])

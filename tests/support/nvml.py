@@ -1,4 +1,4 @@
-"""An NVML that is made for tests: graphics cards of which a text file tells."""
+"""An NVML that is made for tests: graphics cards that a text file describes."""
 
 from __future__ import annotations
 

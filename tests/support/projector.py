@@ -1,4 +1,4 @@
-"""A projector for the demo model, made in the environment that has gguf-py."""
+"""Projectors for the demo model, made in the environment that has gguf-py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ HIDDEN = 256
 
 
 def write_projector(environments: Environments, path: Path, hidden: int = HIDDEN) -> Path:
-    """Write a projector for models with an embedding size of `hidden`, and return its path."""
+    """Write a projector for images, for models with an embedding size of `hidden`, and return its path."""
+    return _write("projector_maker.py", environments, path, hidden)
+
+
+def write_audio_projector(environments: Environments, path: Path, hidden: int = HIDDEN) -> Path:
+    """Write a projector for sound, for models with an embedding size of `hidden`, and return its path."""
+    return _write("audio_projector_maker.py", environments, path, hidden)
+
+
+def _write(maker: str, environments: Environments, path: Path, hidden: int) -> Path:
     python = installed(Registry(ROOT / "loaders").get("transformers"), environments)
-    subprocess.run([python, ROOT / "tests" / "support" / "projector_maker.py", str(hidden), path], check=True)
+    subprocess.run([python, ROOT / "tests" / "support" / maker, str(hidden), path], check=True)
     return path

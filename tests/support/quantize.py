@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -43,6 +43,7 @@ MAKERS = {
     "hqq": Maker("hqq"),
     "hqq_transformers": Maker("hqq", "hqq"),
     "nf4": Maker("transformers", "bnb"),
+    "exl3": Maker("exllamav3", "exl3", {"samples": 16, "length": 512}),
 }
 # Writes HQQ's own format, which jobs do not make.
 _SCRIPT = Path(__file__).with_name("hqq_maker.py")
@@ -103,7 +104,7 @@ def _make(maker: Maker, source: Path, folder: Path) -> None:
                 shutil.copyfile(source / name, partial / name)
         partial.rename(folder)
         return
-    partial = folder.with_suffix(".part")
+    partial, work = folder.with_suffix(".part"), folder.with_suffix(".work")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     python = _python(maker.loader)
@@ -112,12 +113,15 @@ def _make(maker: Maker, source: Path, folder: Path) -> None:
     try:
         client.start()
         rows = calibration_rows("").rows
-        client.ask_with_progress(
-            Quantize(client.next_id(), maker.method, str(source), str(partial), "demo", maker.settings, rows),
-            lambda step, fraction: None,
-        )
+        asked = Quantize(client.next_id(), maker.method, str(source), str(partial), "demo", maker.settings, rows)
+        if any(method.name == maker.method and method.resumes for method in spec.quantizers):
+            work.mkdir(exist_ok=True)
+            known = {"sha256": folder.name}
+            asked = replace(asked, checkpoints=str(work), card={"source": known, "calibration": known})
+        client.ask_with_progress(asked, lambda step, fraction: None)
     finally:
         client.stop()
+        shutil.rmtree(work, ignore_errors=True)
     partial.rename(folder)
 
 

@@ -55,6 +55,25 @@ class SlowestFirst(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
 
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Remove a process that crashed, and return the test that it was running.
+
+        pytest-xdist would give its finished groups away again, and wait for ever for a process that got such a group:
+        one that has nothing to run reports nothing, so it is given nothing else. It would run the test again, too.
+        """
+        work = self.assigned_work[node]
+        crashed = next((test for group in work.values() for test, done in group.items() if not done), None)
+        for group in work.values():
+            if crashed in group:
+                group[crashed] = True
+        left = {name: group for name, group in work.items() if not all(group.values())}
+        self.assigned_work[node] = {}
+        super().remove_node(node)
+        self.workqueue.update(left)
+        for other in self.assigned_work:
+            self._reschedule(other)
+        return crashed
+
     def _assign_work_unit(self, node: WorkerController) -> None:
         self.workqueue.move_to_end(min(self.workqueue, key=rank), last=False)
         super()._assign_work_unit(node)

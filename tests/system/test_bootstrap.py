@@ -43,7 +43,14 @@ def _start(clone: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_while_it_is_set_up_is_a_sentence(clone: Path) -> None:
     with subprocess.Popen(
-        _command(), cwd=clone, env=_clean(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        _command(),
+        cwd=clone,
+        env=_clean(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that were started in the background inherit that the signal is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         assert "Creating a Python environment" in process.stdout.readline()

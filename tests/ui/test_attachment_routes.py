@@ -10,6 +10,7 @@ import pytest
 from modules.app import App
 from tests.chat.attachments.test_attachment_store import picture
 from tests.support.server import serving
+from tests.support.sounds import mp3, tone
 
 
 @pytest.fixture
@@ -83,3 +84,34 @@ def test_a_file_that_is_gone_leaves_the_message_unsent(client: httpx.Client) -> 
     answer = client.post(f"/chats/{chat}/send", json={"text": "Why?", "files": files})
     assert answer.status_code == 400 and answer.json()["code"] == "not_saved"
     assert answer.json()["error"].startswith("notes.txt cannot be sent. This file is not stored here any more.")
+
+
+def test_an_image_has_the_tokens_that_the_loaded_model_counts_for_it(app: App) -> None:
+    """The echo loader's mark of an image is one token. A model that cannot see takes none."""
+    app.models.load("tiny", "echo", {"sees_images": True})
+    with serving(app) as address, httpx.Client(base_url=f"{address}/paddock", timeout=90) as client:
+        shown = _put(client, "a.png", picture()).json()
+        assert (shown["length"], shown["tokens"]) == ("1 token", 1)
+        app.models.load("tiny", "echo", {"sees_images": False})
+        again = client.get(f"/attachments/{shown['hash']}/facts", params={"name": "a.png"}).json()
+        assert (again["length"], again["tokens"]) == ("", 0)
+        app.supervisor.unload()
+        assert client.get(f"/attachments/{shown['hash']}/facts").json()["length"] == ""
+
+
+def test_a_sound_is_played_and_runs_nothing(app: App) -> None:
+    """The echo loader's mark of a sound is one token. A model that cannot hear takes none."""
+    app.models.load("tiny", "echo", {"hears": True})
+    with serving(app) as address, httpx.Client(base_url=f"{address}/paddock", timeout=90) as client:
+        shown = _put(client, "a.txt", tone(seconds=65)).json()
+        assert (shown["kind"], shown["mime"], shown["label"]) == ("audio", "audio/wav", "2.1 MB · 1:05")
+        assert (shown["length"], shown["tokens"]) == ("1 token", 1)
+        answer = client.get(f"/attachments/{shown['hash']}/file", headers={"Range": "bytes=0-3"})
+        assert (answer.status_code, answer.content, answer.headers["content-type"]) == (206, b"RIFF", "audio/wav")
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        app.models.load("tiny", "echo", {"hears": False})
+        again = client.get(f"/attachments/{shown['hash']}/facts", params={"name": "a.wav"}).json()
+        assert (again["label"], again["length"], again["tokens"]) == ("2.1 MB · 1:05", "", 0)
+        assert _put(client, "a.mp3", mp3()).json()["mime"] == "audio/mpeg"
+        damaged = _put(client, "b.wav", tone()[:30])
+        assert damaged.status_code == 400 and damaged.json()["error"].startswith("b.wav is damaged")

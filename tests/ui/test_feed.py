@@ -14,6 +14,9 @@ import pytest
 from modules.app import App
 from tests.support.server import serving
 
+# Whole servers.
+pytestmark = pytest.mark.slow
+
 PATIENCE = 90.0
 
 
@@ -55,7 +58,8 @@ def begin(client: httpx.Client, text: str) -> str:
 def test_a_follower_gets_the_chat_the_growth_and_the_settled_reply(client: httpx.Client) -> None:
     chat = client.post("/chats", json={}).json()["id"]
     with events(client, f"/chats/{chat}/events") as stream:
-        assert until(stream, "messages") == {"title": "New chat", "keep": 0, "set": [], "add": [], "living": None}
+        first = until(stream, "messages")
+        assert first == {"title": "New chat", "keep": 0, "set": [], "add": [], "living": None, "cut": None}
         client.post(f"/chats/{chat}/send", json={"text": "one **two** three"}).raise_for_status()
         cards = (card for name, value, _ in stream if name == "messages" for card in [*value["set"], *value["add"]])
         reply = next(card for card in cards if card["role"] == "assistant" and "parts" in card)

@@ -6,6 +6,7 @@ Before another version is named here: read what each file there leans on, run th
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import ABCMeta
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -15,6 +16,7 @@ import gradio as gr
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from gradio import component_meta
 from gradio.block_function import BlockFunction
 from gradio.blocks import Block, BlocksConfig
 from gradio.context import Context, LocalContext
@@ -27,6 +29,7 @@ from modules.ui.gradio_internals.event_queue import slow_down_queue
 from modules.ui.gradio_internals.hidden_state import hidden_state, send_to_script
 from modules.ui.gradio_internals.page_html import with_nonce
 from modules.ui.gradio_internals.slider import UncheckedSlider
+from modules.ui.gradio_internals.stub_files import skip_stub_files
 
 CHECKED_VERSION = "6.31.0"
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,3 +191,19 @@ def test_the_page_s_script_has_the_requests_that_are_intercepted(scripts: str, t
 )
 def test_the_page_s_script_has_the_elements_and_events_of_fields(scripts: str, text: str) -> None:
     assert text in scripts
+
+
+def test_gradio_is_imported_without_writing_stub_files() -> None:
+    # tests/conftest.py asks for that before Gradio's first import.
+    wrapped = inspect.getsourcefile(component_meta.create_or_modify_pyi)
+    assert wrapped == inspect.getsourcefile(skip_stub_files)
+    assert len(inspect.signature(component_meta.create_or_modify_pyi).parameters) == 3
+    before = list(sys.meta_path)
+    skip_stub_files()
+    assert sys.meta_path == before, "it looks for no module that is there"
+
+
+def test_gradio_still_has_the_function_that_writes_stub_files() -> None:
+    source = Path(str(component_meta.__file__)).read_text(encoding="utf-8")
+    assert "def create_or_modify_pyi(\n    component_class: type, class_name: str, events:" in source
+    assert "create_or_modify_pyi(component_class, name, events)" in source

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from modules.app import App
+from modules.ui.mount import PageHost
 from tests.plugins.conftest import PATIENCE, Talk, talk
 from tests.support.page import OpenPage, function_of
 from tests.support.server import serving
+
+# Whole servers.
+pytestmark = pytest.mark.slow
 
 __all__ = ["talk"]
 
@@ -26,7 +30,7 @@ EARLIER = "extension-earlier-steady"
 def address(talk: Talk) -> Iterator[str]:
     """Return the address of a server with one extension, which draws nothing."""
     talk.add("steady", PLAIN)
-    with serving(talk.app) as address:
+    with serving(talk.app, PageHost) as address:
         yield address
 
 

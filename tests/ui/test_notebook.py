@@ -17,7 +17,8 @@ from modules.ui.notebook import Notebook
 PATIENCE = 90.0
 
 
-def _wait(notebook: Notebook, condition: Callable[[], bool]) -> None:
+def wait_for(notebook: Notebook, condition: Callable[[], bool]) -> None:
+    """Wait until the notebook meets a condition."""
     changed = threading.Event()
     release = notebook.subscribe(changed.set)
     try:
@@ -36,7 +37,7 @@ def test_the_text_is_loaded_at_the_next_start(app: App) -> None:
 def test_generate_appends_and_undo_and_redo_go_back_and_forth(echo: App) -> None:
     notebook = Notebook(echo)
     notebook.generate("say this", SamplingParams(), "a page")
-    _wait(notebook, lambda: notebook.generation is None)
+    wait_for(notebook, lambda: notebook.generation is None)
     assert notebook.text() == "say thissay this"
     notebook.undo()
     assert notebook.text() == "say this"
@@ -53,7 +54,7 @@ def test_while_the_model_writes_the_text_is_not_overwritten(echo: App) -> None:
     with pytest.raises(PaddockError, match="Press Stop"):
         notebook.write("something else", "another page")
     notebook.stop()
-    _wait(notebook, lambda: notebook.generation is None)
+    wait_for(notebook, lambda: notebook.generation is None)
     assert notebook.text().startswith("!long words")
 
 
@@ -71,14 +72,14 @@ def test_the_models_text_is_in_the_file_before_it_ends(echo: App, monkeypatch: p
     assert grown.wait(PATIENCE) and notebook.generation is not None
     assert echo.paths.notebook.read_text().startswith("!long words!long")
     notebook.stop()
-    _wait(notebook, lambda: notebook.generation is None)
+    wait_for(notebook, lambda: notebook.generation is None)
 
 
 def test_the_text_of_a_worker_that_died_is_kept(app: App) -> None:
     app.models.load("tiny", "echo", {"delay": 0.1})
     notebook = Notebook(app)
     notebook.generate("one two three four five !crash", SamplingParams(), "a page")
-    _wait(notebook, lambda: notebook.generation is None)
+    wait_for(notebook, lambda: notebook.generation is None)
     assert notebook.text() == "one two three four five !crashone two three four"
     assert notebook.facts()["error"]["error"]
 

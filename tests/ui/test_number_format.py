@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modules.ui.number_format import finish_reason, model_label, statistics
+from modules.ui.number_format import finish_reason, model_label, origin, statistics
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,12 @@ from modules.ui.number_format import finish_reason, model_label, statistics
 )
 def test_the_statistics_of_a_reply(meta: dict[str, Any], words: str) -> None:
     assert statistics(meta) == words
+
+
+def test_the_tooltip_names_the_server_that_answered() -> None:
+    meta = {"model": "far.remote.yaml", "loader": "remote", "served_by": "http://b:8000", "cached_tokens": 0}
+    assert origin(meta) == "far.remote.yaml · remote · answered by http://b:8000"
+    assert origin({**meta, "served_by": ""}) == "far.remote.yaml · remote"
 
 
 def test_a_reply_that_was_stopped_says_so() -> None:

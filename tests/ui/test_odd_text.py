@@ -44,11 +44,22 @@ def test_a_file_name_that_is_not_text_breaks_no_list(app: App, page: httpx.Clien
     assert answer.status_code == 200 and answer.json()["models"]
 
 
-@pytest.mark.parametrize("body", [r'{"version": "\ud83d"}', r'{"text": {"\ud83d": 1}}', "[1", r'["\ud83d"]'])
-def test_an_invalid_body_is_refused_with_a_sentence(page: httpx.Client, body: str) -> None:
+UNREADABLE = "The page sent a request with a "
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (r'{"version": "\ud83d"}', 422, UNREADABLE),
+        (r'{"text": {"\ud83d": 1}}', 422, UNREADABLE),
+        (r'["\ud83d"]', 422, UNREADABLE),
+        ("[1", 400, "The body is not JSON: "),
+    ],
+)
+def test_an_invalid_body_is_refused_with_a_sentence(page: httpx.Client, body: str, status: int, words: str) -> None:
     answer = page.post("/paddock/chats/x/send", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 422
-    assert answer.json()["error"].startswith("The page sent a request with a ")
+    assert answer.status_code == status
+    assert answer.json()["error"].startswith(words)
 
 
 def test_half_a_character_in_what_is_typed_is_no_server_error(page: httpx.Client) -> None:

@@ -33,7 +33,7 @@ def test_the_session_tab_says_what_is_wrong_with_a_character(app: App) -> None:
 def _drawn(app: App, name: str) -> list[str]:
     """Return the ids of the components that the question about a key draws."""
     with gr.Blocks() as blocks:
-        model._ask_for_key(app, name)
+        model._ask_for_keys(app, name)
     return [block.elem_id for block in blocks.blocks.values() if getattr(block, "elem_id", None)]
 
 
@@ -52,5 +52,10 @@ def test_the_model_tab_asks_for_a_key_until_it_is_allowed(
         assert _drawn(app, "open.remote.yaml") == []
         app.keys.allow(KeyRequest("FAR_SECRET", "http://127.0.0.1:9"))
         assert _drawn(app, "far.remote.yaml") == []
+        two = models / "two.remote.yaml"
+        two.write_text("address: [http://127.0.0.1:8, http://127.0.0.1:9]\nkey_env: FAR_SECRET\n")
+        assert _drawn(app, "two.remote.yaml") == ["key-question", "key-allow"]
+        two.write_text("address: [http://127.0.0.1:9, http://127.0.0.1:10]\nkey_env: FAR_SECRET\n")
+        assert _drawn(app, "two.remote.yaml") == ["key-question-1", "key-allow-1"]
     finally:
         app.close()

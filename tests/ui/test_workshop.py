@@ -16,6 +16,9 @@ from modules.jobs.job_spec import JobSpec
 from modules.settings.config import Config
 from tests.support.server import serving
 
+# Whole servers.
+pytestmark = pytest.mark.slow
+
 PATIENCE = 90.0
 
 

@@ -16,6 +16,9 @@ from modules.jobs.store import JobStore
 from tests.support.adapters import write_peft_adapter
 from tests.support.server import serving
 
+# Whole servers.
+pytestmark = pytest.mark.slow
+
 ANSWERS = [
     {"prompt": "What is GGUF?", "answers": {"one": "A file.", "two": "A format.", "three": "A horse."}},
     {"prompt": "Hello!", "answers": {"one": "Hi.", "two": "Hi.", "three": "Hi."}},

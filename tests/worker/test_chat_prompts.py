@@ -70,8 +70,6 @@ def test_the_oldest_turns_are_left_out_and_the_first_messages_stay(templates: Te
     assert request.prompt.startswith("[system] be kind [user] one")
     assert prompted.tokens == len(request.prompt.split()) <= 40
     assert CHAT[1 + prompted.left_out]["role"] == "user" and prompted.left_out > 0
-    again = Generate("2", "", params, messages=CHAT, overflow="cut", keep_first=1, left_out=prompted.left_out)
-    assert prepare(templates, again)[1].left_out == prompted.left_out
 
 
 def test_a_chat_that_may_not_be_cut_is_refused(templates: TemplateProcess) -> None:

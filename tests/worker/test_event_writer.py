@@ -7,6 +7,7 @@ import os
 
 from modules.protocol.codec import decode_event
 from modules.protocol.events import Chunk, Finished
+from modules.worker.batch_pace import BatchPace
 from modules.worker.event_writer import EventWriter
 
 
@@ -22,7 +23,7 @@ class _Stream(io.BytesIO):
 
 def test_text_of_two_generations_stays_in_order() -> None:
     stream = _Stream()
-    writer = EventWriter(stream, gather=60.0)
+    writer = EventWriter(stream, BatchPace(60.0))
     for number in range(100):
         writer.put(Chunk("a", f"{number} ", 1))
         writer.put(Chunk("b", f"{number}-", 1))
@@ -43,7 +44,7 @@ def test_text_of_two_generations_stays_in_order() -> None:
 
 def test_text_is_batched_and_the_end_is_sent_at_once() -> None:
     stream = _Stream()
-    writer = EventWriter(stream, gather=60.0)
+    writer = EventWriter(stream, BatchPace(60.0))
     for _ in range(1000):
         writer.put(Chunk("a", "x", 1))
     writer.put(Finished("a", "stop"))
@@ -57,4 +58,15 @@ def test_the_worker_does_not_hang_after_the_hosts_death() -> None:
     with os.fdopen(sink, "wb", buffering=0) as stream:
         writer = EventWriter(stream)
         writer.put(Finished("a", "stop"))
+        writer.close()
+
+
+def test_the_first_text_of_each_reply_is_sent_at_once() -> None:
+    source, sink = os.pipe()
+    with os.fdopen(source, "rb") as lines, os.fdopen(sink, "wb", buffering=0) as stream:
+        writer = EventWriter(stream, BatchPace(60.0))
+        for id in ("a", "b", "c"):
+            writer.put(Chunk(id, "x", 1))
+            # This would take a minute if it were batched with the text of the others.
+            assert decode_event(lines.readline()) == Chunk(id, "x", 1)
         writer.close()

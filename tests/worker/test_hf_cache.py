@@ -43,6 +43,20 @@ def test_a_grown_and_cropped_cache_gives_the_logits_of_a_full_read(model: Any) -
     assert cache.tokens == other
 
 
+def test_rows_of_a_draft_are_the_logits_of_single_reads_and_can_be_dropped(model: Any) -> None:
+    tokens = torch.randint(5, 60, (60,), generator=torch.Generator().manual_seed(1)).tolist()
+    one, several = PrefixCache(model, torch.device("cpu")), PrefixCache(model, torch.device("cpu"))
+    for cache in (one, several):
+        cache.read(tokens[:50])
+    assert several.can_draft and several.can_drop(8)
+    rows = several.read_rows([*tokens[50:54], 7, 8])
+    expected = torch.stack([one.read([token]) for token in tokens[50:54]])
+    assert torch.allclose(rows[:4], expected, atol=1e-3)
+    several.drop(2)
+    assert several.tokens == one.tokens
+    assert torch.allclose(several.read(tokens[54:]), one.read(tokens[54:]), atol=1e-3)
+
+
 def test_memory_is_not_reallocated_for_each_token(model: Any) -> None:
     cache = PrefixCache(model, torch.device("cpu"))
     cache.read(list(range(5, 55)))

@@ -33,7 +33,9 @@ PARAMS = SamplingParams(do_sample=False, ban_eos_token=True, max_new_tokens=8)
 
 
 class Seeing:
-    """A loaded engine, asked as a worker asks it."""
+    """A loaded engine, asked as a worker asks it. `kind`: the type of the parts that are files."""
+
+    kind = "image"
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.engine = Engine()
@@ -44,11 +46,17 @@ class Seeing:
         """Return the request for a chat: each turn a text, or a list of texts and paths of images."""
         roles = ("user", "assistant")
         messages = [
-            {"role": roles[place % 2], "content": turn if isinstance(turn, str) else [_part(part) for part in turn]}
+            {
+                "role": roles[place % 2],
+                "content": turn if isinstance(turn, str) else [self._part(one) for one in turn],
+            }
             for place, turn in enumerate(turns)
         ]
         chat = Generate("1", params=params, messages=messages, logprobs=0, **more)
         return ChatPrompts(self.engine, self.templates).prepare(chat, self.info)
+
+    def _part(self, part: str | Path) -> dict[str, str]:
+        return {"type": self.kind, "path": str(part)} if isinstance(part, Path) else {"type": "text", "text": part}
 
     def reply(self, *turns: Any, **more: Any) -> tuple[str, list[float], Outcome]:
         """Return the text of a reply, the log-probabilities of its tokens, and how it ended."""
@@ -62,10 +70,6 @@ class Seeing:
                 return text, chances, end.value
             text += piece.text
             chances += [entry["logprob"] for entry in piece.logprobs]
-
-
-def _part(part: str | Path) -> dict[str, str]:
-    return {"type": "image", "path": str(part)} if isinstance(part, Path) else {"type": "text", "text": part}
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ class Eyes(EngineBase):
     """Counts words, and ten for an image."""
 
     image_mark = "<image>"
-    typed_images = True
+    typed_media = True
 
     def load(self, path: Path, settings: Any, report: Report) -> ModelInfo:
         return ModelInfo(0)
@@ -49,8 +49,8 @@ class Eyes(EngineBase):
     def tokenize(self, text: str, special: bool) -> list[int]:
         return list(range(len(text.split())))
 
-    def count_tokens(self, prompt: str, images: Sequence[str]) -> int:
-        return len(prompt.split()) + IMAGE_TOKENS * len(images)
+    def count_tokens(self, prompt: str, media: Sequence[str]) -> int:
+        return len(prompt.split()) + IMAGE_TOKENS * len(media)
 
     def detokenize(self, tokens: list[int]) -> str:
         return ""
@@ -88,7 +88,7 @@ def test_a_content_of_parts_crosses_to_the_worker() -> None:
 def test_a_template_without_images_gets_marks_in_the_text(templates: TemplateProcess) -> None:
     request = _prepare(templates, Generate("1", messages=[_user(_image("/a.png"), _text("What is it?"))]))
     assert request.prompt == "[user] <image>\nWhat is it? "
-    assert request.images == ["/a.png"]
+    assert request.media == ["/a.png"]
 
 
 def test_a_template_that_reads_parts_writes_images_itself(templates: TemplateProcess) -> None:
@@ -111,7 +111,7 @@ def test_images_stay_in_order_when_messages_are_joined(templates: TemplateProces
     chat = Generate("1", messages=[_user(_image("/a")), {"role": "user", "content": "and"}, _user(_image("/b"))])
     request = _prepare(templates, chat)
     assert request.prompt == "[user] <image>\nand\n<image> "
-    assert request.images == ["/a", "/b"]
+    assert request.media == ["/a", "/b"]
     assert len(merge_same_role(chat.messages)) == 1
 
 
@@ -126,16 +126,16 @@ def test_a_mark_that_someone_typed_stands_for_no_image(templates: TemplateProces
 
 def test_an_image_alone_is_a_message(templates: TemplateProcess) -> None:
     chat = Generate("1", messages=[_user(_image("/a"))], overflow="cut")
-    assert _prepare(templates, chat).images == ["/a"]
+    assert _prepare(templates, chat).media == ["/a"]
 
 
 def test_images_of_messages_that_are_left_out_do_not_reach_the_engine(templates: TemplateProcess) -> None:
     turns = [one for n in range(8) for one in (_user(_image(f"/{n}")), {"role": "assistant", "content": "yes"})]
     chat = Generate("1", "", SamplingParams(max_new_tokens=10), messages=[*turns, _user(_text("So?"))], overflow="cut")
     request = _prepare(templates, chat, context=60)
-    assert 0 < len(request.images) < 5
-    assert request.images[-1] == "/7"
-    assert request.prompt.count("<image>") == len(request.images)
+    assert 0 < len(request.media) < 5
+    assert request.media[-1] == "/7"
+    assert request.prompt.count("<image>") == len(request.media)
 
 
 def test_a_model_that_does_not_see_refuses_with_a_next_step(templates: TemplateProcess) -> None:

@@ -18,6 +18,9 @@ from modules.library.machine import inspect_machine
 from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
 from modules.system.pip_config import package_sources, read_pip_config
+from tests.support import exllama_engines
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUITES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "worker").glob("test_hf_*.py"))
@@ -25,6 +28,9 @@ SUITES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / 
 OLDER = [f"tests/worker/test_hf_{name}.py" for name in ("attention", "cache")]
 CASES = [
     *(("transformers", suite) for suite in SUITES),
+    ("transformers", "tests/loaders/test_exllamav2_logprobs.py"),
+    # The last of that environment, since it puts stand-ins for missing packages among the modules.
+    ("transformers", "tests/loaders/test_exllama_engines.py"),
     *(("autogptq", suite) for suite in OLDER),
     ("autoawq", "tests/worker/test_awq_int4.py"),
 ]
@@ -71,12 +77,14 @@ def run(pytest_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
         environments = Environments(ROOT / ".envs", [ROOT / "loaders"], inspect_machine())
         environments.build(spec, lambda text, fraction: print(text, file=sys.stderr))
         report = tmp_path_factory.mktemp(loader) / "report.xml"
+        if loader == "transformers":
+            exllama_engines.install()
         suites = [suite for name, suite in CASES if name == loader]
         options = ["-q", "--noconftest", "-p", "no:cacheprovider", f"--junitxml={report}"]
         done = subprocess.run(
             [str(environments.python(spec)), "-m", "pytest", *options, *suites],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(pytest_folder), "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"},
+            env={**os.environ, "PYTHONPATH": str(pytest_folder), "HF_HUB_OFFLINE": "1"},
             capture_output=True,
             text=True,
             check=False,

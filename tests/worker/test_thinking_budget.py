@@ -20,10 +20,11 @@ TEMPLATE = "<think></think>"
 
 
 class Thinker(EngineBase):
-    """Writes `text` word by word, or the answer "Yes indeed." to a prompt in which the reasoning has ended."""
+    """Writes `text` in pieces of so many words, or the answer "Yes indeed." to a prompt in which the reasoning has
+    ended. A word is a token."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, words: int = 1) -> None:
+        self.text, self.words = text, words
         self.prompts: list[str] = []
         self.limits: list[int] = []
 
@@ -35,18 +36,20 @@ class Thinker(EngineBase):
         self.limits.append(request.params.max_new_tokens)
         words = re.findall(r"\s*\S+", "Yes indeed." if re.search("</think>|final", request.prompt) else self.text)
         count = 0
-        for word in words:
+        for first in range(0, len(words), self.words):
             if cancelled.is_set():
                 return Outcome("cancelled", 7, generated_tokens=count)
-            count += 1
-            yield Piece(word)
+            several = words[first : first + self.words]
+            count += len(several)
+            yield Piece("".join(several), len(several))
         return Outcome("stop", 7, generated_tokens=count, decode_seconds=1.0)
 
     def tokenize(self, text: str, special: bool) -> list[int]:
-        return []
+        self.known = re.findall(r"\s*\S+", text)
+        return list(range(len(self.known)))
 
     def detokenize(self, tokens: list[int]) -> str:
-        return ""
+        return "".join(self.known[token] for token in tokens)
 
 
 def run(engine: Thinker, budget: int, template: str = TEMPLATE, **fields: Any) -> tuple[str, Outcome]:
@@ -68,6 +71,16 @@ def test_the_end_is_written_after_the_budget_and_the_model_answers() -> None:
     assert engine.prompts == ["Why? ", "Why? <think> one two three\n</think>\n\n"]
     assert engine.limits == [50, 46]
     assert (outcome.reason, outcome.prompt_tokens, outcome.generated_tokens) == ("stop", 7, 6)
+
+
+@pytest.mark.parametrize("words", [2, 3, 5, 50])
+def test_the_budget_holds_for_an_engine_that_sends_many_tokens_at_once(words: int) -> None:
+    engine = Thinker("<think> one two three four five six seven eight", words)
+    text, outcome = run(engine, 4)
+    assert text == "<think> one two three\n</think>\n\nYes indeed."
+    assert (engine.limits, outcome.generated_tokens) == ([50, 46], 6)
+    answer = "<think> one two </think> No, it is not so."
+    assert run(Thinker(answer, words), 4)[0] == answer
 
 
 @pytest.mark.parametrize(

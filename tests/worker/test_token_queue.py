@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 
+from modules.worker.batch_pace import BatchPace
 from modules.worker.token_queue import TokenQueue
 
 
 def test_the_first_item_is_passed_on_at_once_and_the_last_with_the_batch() -> None:
-    queue: TokenQueue[int] = TokenQueue(gather=60.0)
+    queue: TokenQueue[int] = TokenQueue(BatchPace(60.0))
     items = queue.items(threading.Event())
     queue.put(0)
     # This would take a minute if the first item were batched.
@@ -24,7 +25,7 @@ def test_the_first_item_is_passed_on_at_once_and_the_last_with_the_batch() -> No
 
 
 def test_a_batch_is_passed_on_without_an_end() -> None:
-    queue: TokenQueue[int] = TokenQueue(gather=0.01)
+    queue: TokenQueue[int] = TokenQueue(BatchPace(0.01))
     items = queue.items(threading.Event())
     queue.put(0)
     assert next(items) == 0
@@ -34,7 +35,7 @@ def test_a_batch_is_passed_on_without_an_end() -> None:
 
 def test_cancelling_ends_it_and_leaves_the_rest() -> None:
     cancelled = threading.Event()
-    queue: TokenQueue[int] = TokenQueue(gather=0.01)
+    queue: TokenQueue[int] = TokenQueue(BatchPace(0.01))
     items = queue.items(cancelled)
     queue.put(0)
     queue.put(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modules.families.training_data import Example
@@ -26,11 +26,11 @@ class Letters:
     def text_tokens(self, text: str) -> list[int]:
         return [ord(letter) for letter in text]
 
-    def render(self, messages: Sequence[dict[str, Any]], opened: bool) -> str:
+    def render(self, messages: Sequence[Mapping[str, Any]], opened: bool) -> str:
         turns = "".join(f"{turn['role'][0]}:{turn['content']}$" for turn in messages)
         return f"{turns}a:" if opened else turns
 
-    def ordered(self, messages: Sequence[dict[str, Any]]) -> RenderedTurns:
+    def ordered(self, messages: Sequence[Mapping[str, Any]]) -> RenderedTurns:
         return RenderedTurns(ChatPromptResult("", 0, ""), (), list(messages))
 
 
@@ -68,7 +68,7 @@ def test_a_template_that_changes_earlier_replies_gets_a_row_for_each() -> None:
     class Forgetful(Letters):
         """Writes earlier replies without their reasoning in brackets."""
 
-        def render(self, messages: Sequence[dict[str, Any]], opened: bool) -> str:
+        def render(self, messages: Sequence[Mapping[str, Any]], opened: bool) -> str:
             last = len(messages) - 1
             shown = [
                 turn if place == last and not opened else {**turn, "content": turn["content"].split(")")[-1]}
@@ -85,7 +85,7 @@ def test_a_reply_follows_the_prompt_that_asks_for_it_even_if_the_template_writes
     class Thinking(Letters):
         """Opens a reply with a mark that it does not write in a message."""
 
-        def render(self, messages: Sequence[dict[str, Any]], opened: bool) -> str:
+        def render(self, messages: Sequence[Mapping[str, Any]], opened: bool) -> str:
             return super().render(messages, opened) + ("<think>" if opened else "")
 
     (row,) = _rows(_chat("Hi", "Hello"), Thinking())
@@ -95,7 +95,7 @@ def test_a_reply_follows_the_prompt_that_asks_for_it_even_if_the_template_writes
 
 def test_a_template_without_an_end_gets_one() -> None:
     class Endless(Letters):
-        def render(self, messages: Sequence[dict[str, Any]], opened: bool) -> str:
+        def render(self, messages: Sequence[Mapping[str, Any]], opened: bool) -> str:
             return super().render(messages, opened).replace("$", "\n")
 
     (row,) = _rows(_chat("Hi", "Hello"), Endless())
@@ -116,7 +116,7 @@ def test_a_chat_beyond_the_cutoff_loses_its_end_and_is_counted() -> None:
 
 def test_a_chat_that_the_template_refuses_is_counted() -> None:
     class Strict(Letters):
-        def ordered(self, messages: Sequence[dict[str, Any]]) -> RenderedTurns:
+        def ordered(self, messages: Sequence[Mapping[str, Any]]) -> RenderedTurns:
             raise PromptError("No system message, please.")
 
     tokenizer = ExampleTokenizer(Strict(), 100, True)

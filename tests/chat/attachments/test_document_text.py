@@ -9,6 +9,7 @@ import pytest
 
 from modules.chat.attachments.document_text import DocumentError, read_document, read_document_bytes
 from modules.chat.attachments.limited_text import LimitedText
+from modules.chat.attachments.text_readers import html_to_markdown
 from tests.support.documents import write_docx, write_epub, write_pdf, write_xlsx, write_zip
 
 
@@ -41,6 +42,15 @@ def test_the_chapters_of_a_book_keep_their_order(tmp_path: Path) -> None:
     found = read_document(write_epub(tmp_path / "b.epub", ["<h1>One</h1><p>Herons</p>", "<h1>Two</h1>"]))
     assert found.kind == "EPUB"
     assert found.text.index("# One") < found.text.index("Herons") < found.text.index("# Two")
+
+
+def test_a_chapter_in_xhtml_begins_with_its_text(tmp_path: Path) -> None:
+    markup = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html>\n<html><head><title>No</title></head>'
+        "<body><h1>One</h1>"
+        '<p><math><mi>E</mi><annotation encoding="application/x-tex">E tex</annotation></math></p></body></html>'
+    )
+    assert html_to_markdown(markup) == "# One\n\nE\n"
 
 
 def test_html_loses_what_no_reader_sees() -> None:
@@ -107,6 +117,7 @@ def _files(folder: Path) -> dict[str, Path]:
     (folder / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(90))
     (folder / "data.bin").write_bytes(bytes(range(256)))
     entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 40}">' for n in range(1, 9))
+    (folder / "a.rtf").write_bytes(rb"{\rtf1\ansi Text}")
     laughs = f'<!DOCTYPE d [<!ENTITY e0 "ha">{entities}]><container>&e8;</container>'
     return {
         "no text": folder / "empty.txt",
@@ -117,6 +128,10 @@ def _files(folder: Path) -> dict[str, Path]:
         "is damaged": folder / "cut.docx",
         "is a picture": folder / "photo.png",
         "is no text file": folder / "data.bin",
+        "is an OpenDocument file": write_zip(
+            folder / "a.odt", {"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": "<a/>"}
+        ),
+        "is in Rich Text Format": folder / "a.rtf",
         "is an archive": write_zip(folder / "a.zip", {"a.txt": "text"}),
         "by its publisher": write_epub(folder / "drm.epub", ["<p>x</p>"], **{"META-INF/rights.xml": "<r/>"}),
         "no whole EPUB file": write_zip(folder / "laughs.epub", {"META-INF/container.xml": laughs}),

@@ -24,6 +24,8 @@ from modules.protocol.errors import PaddockError
 from modules.settings.user_settings import YamlStore
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 SUPPORT = ROOT / "tests" / "support"
 PATIENCE = 60.0
 
@@ -178,6 +180,31 @@ def test_a_server_that_floods_breaks_only_its_own_process(place: Servers) -> Non
     result = run_tool(Tool(**{**vars(tool), "seconds": 20.0}), "{}", threading.Event())
     assert result.state == FAILED
     assert psutil.Process().memory_info().rss < 2 << 30
+
+
+def test_a_server_that_notifies_without_end_still_answers(place: Servers) -> None:
+    place.write(loud=bad("notifies"))
+    tool = place.tool("loud", "good")
+    heard: list[None] = []
+    place.servers.listeners.add(lambda: heard.append(None))
+    results = [run_tool(Tool(**{**vars(tool), "seconds": 20.0}), "{}", threading.Event()) for _ in range(5)]
+    assert [(result.text, result.state) for result in results] == [("fine", OK)] * 5
+    # Its tools are the same all the time, so no page has to draw them again.
+    assert len(heard) < 5
+
+
+def test_an_answer_with_another_id_is_no_answer(place: Servers) -> None:
+    place.write(stray=bad("strays"))
+    tool = place.tool("stray", "good")
+    result = run_tool(Tool(**{**vars(tool), "seconds": 2.0}), "{}", threading.Event())
+    assert result.state == FAILED and "did not answer within 2 seconds" in result.text
+
+
+def test_bytes_that_are_no_text_end_in_a_result_or_a_sentence(place: Servers) -> None:
+    place.write(binary=bad("binary"))
+    tool = place.tool("binary", "good")
+    result = run_tool(Tool(**{**vars(tool), "seconds": 20.0}), "{}", threading.Event())
+    assert result.text == "fine" or (result.state == FAILED and "is gone" in result.text)
 
 
 def test_a_program_that_is_not_there_says_so(place: Servers) -> None:

@@ -1,4 +1,4 @@
-"""Write what flows into each matrix of a GGUF file: `python activation_sums_maker.py FILE TOKENS RESULT`.
+"""Write what flows into each matrix of a GGUF file: `python imatrix_collector_maker.py FILE TOKENS RESULT`.
 
 Run it with the Python of xllamacpp's environment. TOKENS is a JSON list; RESULT becomes a JSON file.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from loaders.xllamacpp.library import library_path
-from modules.worker.llama.activation_sums import ActivationSums
+from modules.worker.llama.imatrix_collector import ActivationSums
 from modules.worker.llama.llama_abi import load_library
 from modules.worker.llama.scoring import Scorer
 

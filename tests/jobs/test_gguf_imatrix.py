@@ -20,7 +20,7 @@ from tests.support.quantize import made_by
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO = ROOT / "models" / "demo"
-SUMS = ROOT / "tests" / "support" / "activation_sums_maker.py"
+SUMS = ROOT / "tests" / "support" / "imatrix_collector_maker.py"
 MOST = (*NEED_IMPORTANCE, "Q5_0", "Q4_K_M", "Q4_0", "IQ4_NL", "IQ4_XS", "Q3_K_M", "IQ3_M", "IQ3_S", "Q2_K")
 SOME = ("IQ3_XS", "IQ3_XXS", "IQ2_M", "IQ2_XS", "IQ1_M", "Q5_0", "Q4_0", "IQ4_XS", "Q3_K_M", "Q2_K")
 

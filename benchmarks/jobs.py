@@ -31,7 +31,7 @@ from modules.settings.config import Config
 from modules.system.processors import available_processors
 
 MEGABYTE = 1 << 20
-FOLDER, FILE, CHAT = "bench", "bench-F16.gguf", "bench-chat.gguf"
+FOLDER, SHORT, FILE, CHAT = "bench", "bench-short", "bench-F16.gguf", "bench-chat.gguf"
 # Each sample looks at all processes of the machine, which takes time from a job at its lower priority.
 _SAMPLE_SECONDS = 0.25
 # Jobs that use all cores but one.
@@ -68,7 +68,8 @@ _GGUF: dict[str, Any] = {"method": "gguf", "model": FILE, "settings": {"type": "
 # 15: Q4_K_M (llama.h, llama_ftype).
 _ALONE: dict[str, Any] = {"work": "gguf", "alone_in": "llamacpp", "options": {"file_type": 15}}
 _ROWS = {"samples": 32, "length": 256}
-# AWQ tries many scales on all samples, which takes a CPU some minutes for each eight.
+# AWQ tries many scales of all weights, which takes two quiet cores a minute for each layer.
+_FEW_LAYERS = 3
 _FEW_ROWS = {"samples": 8, "length": 256}
 _TRAINING = {"base": "16bit", "epochs": "1", "batch_size": "2", "cutoff": "128"}
 CASES = (
@@ -81,6 +82,7 @@ CASES = (
         "AWQ",
         "gptqmodel",
         "awq",
+        SHORT,
         settings=_texts(_FEW_ROWS),
         text=100_000,
         work="awq",
@@ -103,6 +105,7 @@ def run(names: Sequence[str] = ()) -> Iterator[Figure]:
         models = place / "models"
         models.mkdir()
         (models / FOLDER).symlink_to(folder_model(ROOT))
+        (models / SHORT).symlink_to(folder_model(ROOT, _FEW_LAYERS))
         (models / CHAT).symlink_to(gguf_model(ROOT))
         whole_text = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))
         app = build_app(Config(ROOT, port=0, models=models, user_data=place / "user"))

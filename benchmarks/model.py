@@ -30,9 +30,9 @@ _COPIED = (
 )
 
 
-def folder_model(root: Path) -> Path:
-    """Return the model as a Transformers folder (fp16 safetensors, 300 MB), created once."""
-    folder = root / ".test-models" / "bench-150m-words"
+def folder_model(root: Path, layers: int = LAYERS) -> Path:
+    """Return the model as a Transformers folder (fp16 safetensors, 300 MB with all layers), created once."""
+    folder = root / ".test-models" / ("bench-150m-words" if layers == LAYERS else f"bench-{layers}-layers-words")
     if (folder / "model.safetensors").exists():
         return folder
     demo = root / "models" / "demo"
@@ -43,7 +43,7 @@ def folder_model(root: Path) -> Path:
     config = json.loads((demo / "config.json").read_text())
     sizes = {
         "hidden_size": HIDDEN,
-        "num_hidden_layers": LAYERS,
+        "num_hidden_layers": layers,
         "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS,
         "head_dim": HIDDEN // HEADS,
@@ -53,7 +53,7 @@ def folder_model(root: Path) -> Path:
     (folder / "config.json").write_text(json.dumps({**config, **sizes}, indent=1))
     vocabulary = json.loads((demo / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     words = [token for text, token in vocabulary.items() if re.fullmatch("▁[A-Za-z]+", text)]
-    _write(folder / "model.safetensors", _shapes(config["vocab_size"]), words)
+    _write(folder / "model.safetensors", _shapes(config["vocab_size"], layers), words)
     return folder
 
 
@@ -87,14 +87,14 @@ def measured_model(root: Path, loader: str) -> Path:
     return quantized(kind, folder) if kind else folder
 
 
-def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
+def _shapes(vocabulary: int, layers: int) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {
         "model.embed_tokens.weight": (vocabulary, HIDDEN),
         "lm_head.weight": (vocabulary, HIDDEN),
         "model.norm.weight": (HIDDEN,),
     }
     size = HIDDEN // HEADS
-    for layer in range(LAYERS):
+    for layer in range(layers):
         for name, shape in {
             "self_attn.q_proj": (HEADS * size, HIDDEN),
             "self_attn.k_proj": (KV_HEADS * size, HIDDEN),

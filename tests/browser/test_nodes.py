@@ -43,4 +43,4 @@ def test_nodes_are_listed_with_their_cards_and_health_and_removed(
         row.locator(".warning", has_text="is gone").wait_for()
         page.get_by_role("button", name="Remove second").click()
         page.wait_for_selector("#model-nodes", state="hidden")
-        assert registry.nodes == [] and {"type": "removed", "text": "The host removed this node."} in sent
+        assert registry.nodes == [] and sent == [{"type": "lost"}]

@@ -22,6 +22,10 @@ def render(messages: Sequence[Mapping[str, Any]]) -> ChatPromptResult:
     return ChatPromptResult(prompt, len(prompt.split()), "test")
 
 
+def word_counts(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
 def turns(count: int, words: int = 9) -> list[dict[str, Any]]:
     """Return `count` questions with answers, and a question."""
     text = " ".join(["word"] * words)
@@ -35,7 +39,7 @@ def fit(messages: list[dict[str, Any]], context: int = 400, first: list[dict[str
         [*first, *messages],
         context=context,
         max_new_tokens=100,
-        count=lambda text: len(text.split()),
+        count=word_counts,
         keep_first=len(first),
     )
 
@@ -92,7 +96,7 @@ def test_a_long_chat_is_not_rendered_whole() -> None:
         lengths.append(len(messages))
         return render(messages)
 
-    fit_chat(counted, turns(500), context=400, max_new_tokens=100, count=lambda text: len(text.split()))
+    fit_chat(counted, turns(500), context=400, max_new_tokens=100, count=word_counts)
     assert max(lengths) < 600 and len(lengths) < 14
 
 
@@ -102,20 +106,21 @@ def test_a_template_that_writes_much_around_messages_still_gives_a_prompt_that_f
 
     for count in range(3, 30):
         history = turns(count)
-        fitted = fit_chat(wordy, history, context=400, max_new_tokens=100, count=lambda text: len(text.split()))
+        fitted = fit_chat(wordy, history, context=400, max_new_tokens=100, count=word_counts)
         assert fitted.rendered.result.tokens <= 300 and fitted.left_out < len(history) - 1
 
 
 def test_counts_are_remembered_by_text() -> None:
-    asked: list[str] = []
+    asked: list[Sequence[str]] = []
 
-    def count(text: str) -> int:
-        asked.append(text)
-        return len(text)
+    def count(texts: Sequence[str]) -> list[int]:
+        asked.append(texts)
+        return [len(text) for text in texts]
 
     remembered = remember_counts(count)
-    assert [remembered(text) for text in ("ab", "abc", "ab", "\ud800")] == [2, 3, 2, 1]
-    assert asked == ["ab", "abc", "\ud800"]
+    assert remembered(("ab", "abc", "ab", "\ud800")) == [2, 3, 2, 1]
+    assert remembered(("abc", "a", "ab")) == [3, 1, 2] and remembered(["a"]) == [1]
+    assert asked == [["ab", "abc", "\ud800"], ["a"]]
 
 
 def test_a_long_sound_at_the_beginning_goes_out_and_the_turns_after_it_stay(tmp_path: Path) -> None:
@@ -129,6 +134,47 @@ def test_a_long_sound_at_the_beginning_goes_out_and_the_turns_after_it_stay(tmp_
     asked = [{"type": "audio", "path": str(sound)}, {"type": "text", "text": "What is this?"}]
     history: list[dict[str, Any]] = [{"role": "user", "content": asked}, {"role": "assistant", "content": "A heron."}]
     history += turns(10, words=60)
-    fitted = fit_chat(heard, history, context=8192, max_new_tokens=1000, count=lambda text: len(text.split()))
+    fitted = fit_chat(heard, history, context=8192, max_new_tokens=1000, count=word_counts)
     assert heard(history).tokens > 8192 - 1000
     assert fitted.left_out == 2
+
+
+@pytest.fixture
+def short_sections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let sections have so many characters as chats of a few hundred messages."""
+    monkeypatch.setattr("modules.families.chat_fitting._SHORTEST_SECTION", 20_000)
+
+
+def test_of_a_very_long_chat_only_the_newest_messages_are_counted() -> None:
+    counted: list[int] = []
+
+    def count(texts: Sequence[str]) -> list[int]:
+        counted.extend(map(len, texts))
+        return word_counts(texts)
+
+    history = turns(15_000, words=20)
+    fitted = fit_chat(render, history, context=400, max_new_tokens=100, count=remember_counts(count))
+    assert 100 < fitted.rendered.result.tokens <= 300
+    assert len(counted) < len(history) / 4
+
+
+@pytest.mark.usefixtures("short_sections")
+def test_a_cut_of_a_very_long_chat_stays_for_many_turns_and_after_edits() -> None:
+    cuts = {count: fit(turns(count)) for count in range(300, 420)}
+    assert all(100 < one.rendered.result.tokens <= 300 for one in cuts.values())
+    places = [one.left_out for one in cuts.values()]
+    assert places == sorted(places)
+    lengths = [places.count(place) for place in sorted(set(places))]
+    # A step has 150 tokens, and a turn 22. Where a section begins, a step may be shorter.
+    assert all(length in (6, 7) for length in lengths[1:-1]) or sum(length < 6 for length in lengths[1:-1]) == 1
+    history = turns(400)
+    edited = [*history[:-3], {"role": "user", "content": "something else"}, *turns(0)]
+    assert fit(edited).left_out == fit(history).left_out
+
+
+@pytest.mark.usefixtures("short_sections")
+def test_a_last_turn_longer_than_a_section_is_kept_alone() -> None:
+    steps = [{"role": "tool", "content": "found " * 500} for _ in range(20)]
+    history = [*turns(300), *steps]
+    fitted = fit(history)
+    assert fitted.left_out == len(turns(300)) - 1 and fitted.rendered.result.tokens > 300

@@ -230,7 +230,7 @@ def test_an_import_adds_all_chats_of_a_file_or_none(tmp_path: Path) -> None:
     store.create_chat("Mine")
     export = [{"messages": [{"role": "user", "content": "Hi " * length}]} for length in (9, 50_000)]
     chats, _ = read_chat_file(json.dumps(export).encode(), 1.0)
-    placed = [replace(chat, folder="Old", tags=("a",), pinned=True) for chat in chats]
+    placed = [replace(chat, folder="Old", tags=("a",), pinned=True, created=5.0) for chat in chats]
     fill_disk(store)
     with pytest.raises(StorageError, match=r"^No chat of this file was imported\. The disk .* is full"):
         add_chats(store, files, placed)
@@ -238,5 +238,7 @@ def test_an_import_adds_all_chats_of_a_file_or_none(tmp_path: Path) -> None:
     assert [head.title for head in store.heads()] == ["Mine"]
     assert not Folders(store.database, lambda _: None).all()
     added = add_chats(store, files, placed)
-    assert [(head.tags, head.pinned, bool(head.folder)) for head in added] == [(("a",), True, True)] * 2
+    assert [(head.tags, head.pinned, bool(head.folder), head.created) for head in added] == [
+        (("a",), True, True, 5.0)
+    ] * 2
     store.close()

@@ -39,7 +39,7 @@ class LocalServer:
         return self._request("POST", path, json.dumps(body))
 
     def tokenize_all(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text with one request. Names of special tokens are texts, and BOS is not added."""
+        """Return the token ids of each text with one request, without BOS. Names of special tokens are text too."""
         mixed = [one for text in texts for one in (text, _SEPARATOR)]
         body = {"content": mixed, "add_special": False, "parse_special": False}
         tokens = list(self.post("/tokenize", body)["tokens"])

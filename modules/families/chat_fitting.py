@@ -77,19 +77,18 @@ def fit_chat(
     texts = [_text(message) for message in rest]
     sections = _sections(texts, context)
     begin: int | None = None
-    if context and starts and not refuse and sum(map(len, texts)) > _CHARACTERS * limit:
+    if context and (starts or refuse) and sum(map(len, texts)) > _CHARACTERS * limit:
         begin = _too_long_from(texts, sections, count, limit)
-    if begin is None:
+    if refuse and begin:
+        # To count all of a chat of many sections takes long.
+        raise _refusal(f"more than {limit}", context, limit)
+    if begin is None or refuse:
         whole = cut(0)
         tokens = whole.rendered.result.tokens
         if not context or tokens <= limit:
             return whole
         if refuse:
-            raise PromptError(
-                f"This chat has {tokens} tokens; the context holds {context}, of which {context - limit} are kept "
-                "for the reply. Let Paddock leave out the oldest messages, lower Maximum reply length, or load the "
-                "model with a larger context."
-            )
+            raise _refusal(str(tokens), context, limit)
         if not starts:
             return whole
     begin = min(begin or 0, starts[-1])
@@ -120,6 +119,14 @@ def remember_counts(count: CountTokens) -> CountTokens:
         return [found[key] for key in keys]
 
     return remembered
+
+
+def _refusal(tokens: str, context: int, limit: int) -> PromptError:
+    return PromptError(
+        f"This chat has {tokens} tokens; the context holds {context}, of which {context - limit} are kept for the "
+        "reply. Let Paddock leave out the oldest messages, lower Maximum reply length, or load the model with a larger "
+        "context."
+    )
 
 
 def _text(message: Mapping[str, Any]) -> str:

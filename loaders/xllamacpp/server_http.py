@@ -16,6 +16,8 @@ from modules.protocol.errors import PaddockError
 from modules.worker.embeddings import unknown_token_error
 
 _TIMEOUT_SECONDS = 120
+# /tokenize takes texts and token ids in one list. No token has this id.
+_SEPARATOR = -1
 
 _EVENT = re.compile(rb"(data|error): (?=\{)")
 
@@ -35,6 +37,14 @@ class LocalServer:
     def post(self, path: str, body: Mapping[str, object] | Sequence[Mapping[str, object]]) -> Any:
         """Return the JSON answer to `body` at `path`."""
         return self._request("POST", path, json.dumps(body))
+
+    def tokenize_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text with one request, without BOS. Names of special tokens are text too."""
+        mixed = [one for text in texts for one in (text, _SEPARATOR)]
+        body = {"content": mixed, "add_special": False, "parse_special": False}
+        tokens = list(self.post("/tokenize", body)["tokens"])
+        ends = [place for place, token in enumerate(tokens) if token == _SEPARATOR]
+        return [tokens[begin + 1 : end] for begin, end in zip([-1, *ends], ends, strict=False)]
 
     def complete(self, body: Mapping[str, Any], receive: Callable[[Any], bool] | None = None) -> Any:
         """Run a completion as xllamacpp's `handle_completions` does, and answer in the same form.

@@ -178,6 +178,10 @@ class Engine(EngineBase):
                 return self._prompts.whole(text)
             return self._prompts.prompt(text, True) if special else self._prompts.ids(text, False)
 
+    def text_lengths(self, texts: Sequence[str]) -> list[int]:
+        with self._server_lock.read():
+            return self._prompts.lengths(texts, self._local.tokenize_all)
+
     def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
         body = {"content": text, "add_special": add_special, "parse_special": parse_special}
         return list(self._local.post("/tokenize", body)["tokens"])

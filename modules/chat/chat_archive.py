@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from modules.chat.attachments.attachment_store import MOST_IMAGE_BYTES
 from modules.chat.attachments.image_facts import IMAGE_ENDINGS
+from modules.files.zip_errors import ZIP_ERRORS
 from modules.protocol.errors import PaddockError
 
 # All chats of an archive may have so many bytes unpacked.
@@ -33,7 +34,7 @@ class ChatArchive:
     def __init__(self, raw: bytes) -> None:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(raw))
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        except ZIP_ERRORS as error:
             raise PaddockError(f"This archive is damaged ({error}). Download it again.") from None
         named = [one for one in self._zip.infolist() if one.filename]
         files = [one for one in named if not one.is_dir() and "__MACOSX" not in one.filename]
@@ -76,7 +77,7 @@ class ChatArchive:
             with self._zip.open(one) as file:
                 # The size that an archive states may be wrong.
                 return file.read(most)
-        except Exception as error:  # each way to compress has its own error for damaged data
+        except ZIP_ERRORS as error:
             reason = "it has a password" if one.flag_bits & 1 else str(error)
             raise PaddockError(
                 f"{one.filename[:80]} in this archive cannot be read: {reason}. Unpack it first."

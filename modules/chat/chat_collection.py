@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from modules.chat.attached_files import AttachedFiles
@@ -12,7 +12,7 @@ from modules.chat.attachments.model_images import ModelImages
 from modules.chat.characters import Characters
 from modules.chat.chat_organizer import ChatOrganizer
 from modules.chat.chat_settings import ChatSettings
-from modules.chat.chat_transfer import add_chat, export_chat
+from modules.chat.chat_transfer import add_chats, export_chat
 from modules.chat.folders import Folders
 from modules.chat.import_export import read_chat
 from modules.chat.imported_tree import ImportedChat
@@ -156,13 +156,14 @@ class ChatCollection:
 
     def import_chat(self, data: object) -> ChatHead:
         """Create a chat from a value of `export` or a history of text-generation-webui. Raises PaddockError."""
-        return self.add_chat(read_chat(data, self._clock()))
+        return self.add_chats([read_chat(data, self._clock())])[0]
 
-    def add_chat(self, chat: ImportedChat) -> ChatHead:
-        """Create a chat from a file that was read."""
-        head = add_chat(self.store, self.attachments, chat)
-        self._listeners.notify(head.id)
-        return head
+    def add_chats(self, chats: Sequence[ImportedChat]) -> list[ChatHead]:
+        """Create the chats of a file that was read, all of them or none. Raises StorageError."""
+        heads = add_chats(self.store, self.attachments, chats)
+        for head in heads:
+            self._listeners.notify(head.id)
+        return heads
 
     def stop(self, chat_id: str) -> None:
         """Stop the reply that is being written, if there is one. Its text is kept."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from modules.chat.chat_settings import ChatSettings
 from modules.chat.database import StorageError
-from modules.chat.import_export import MOST_TAGS
 from modules.chat.messages import ChatHead
+from modules.chat.setting_types import MOST_TAGS
 from modules.chat.store import ChatStore
 from modules.chat.training_data import BAD, GOOD, RATING
 from modules.chat.tree import clean, show

@@ -66,6 +66,8 @@ def _entries(raw: bytes) -> list[object]:
             raise PaddockError(_UNREADABLE) from None
         return [lines]
     if isinstance(data, list) and not all(isinstance(entry, Mapping) and "role" in entry for entry in data):
+        if is_sillytavern(data[:1]) and all(isinstance(line, Mapping) and "mes" in line for line in data[1:]):
+            return [tuple(data)]
         if len(data) > _MOST_CHATS:
             raise PaddockError(f"This file has more than {_MOST_CHATS:,} chats. Export fewer chats at a time.")
         return data

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modules.chat.attachments.attachment_store import AttachmentStore
 from modules.chat.chat_organizer import ChatOrganizer
 from modules.chat.chat_settings import ChatSettings
+from modules.chat.database import StorageError
 from modules.chat.embedded_files import embed_files, unpack_files
 from modules.chat.folders import Folders
 from modules.chat.import_export import write_chat
@@ -40,9 +41,21 @@ def export_chat(
     return write_chat(head.own_title, head.character, tree, embed_files(files, tree), kept)
 
 
-def add_chat(store: ChatStore, files: AttachmentStore, chat: ImportedChat) -> ChatHead:
-    """Create a chat from a file that was read, and put it where it was. A folder that is missing is created."""
-    unpack_files(files, chat)
+def add_chats(store: ChatStore, files: AttachmentStore, chats: Sequence[ImportedChat]) -> list[ChatHead]:
+    """Create the chats of a file that was read, all of them or none, and put each where it was.
+
+    A folder that is missing is created. Raises StorageError, whose sentence says that none was imported.
+    """
+    for chat in chats:
+        unpack_files(files, chat)
+    try:
+        with store.database.change():
+            return [_add(store, chat) for chat in chats]
+    except StorageError as error:
+        raise StorageError(f"No chat of this file was imported. {error.message}", detail=error.detail) from error
+
+
+def _add(store: ChatStore, chat: ImportedChat) -> ChatHead:
     new = store.add_tree(chat.messages, chat.title, chat.character, chat.settings).id
     order, folders = ChatOrganizer(store, _ignore), Folders(store.database, _ignore)
     if chat.tags:
@@ -53,6 +66,9 @@ def add_chat(store: ChatStore, files: AttachmentStore, chat: ImportedChat) -> Ch
         order.pin(new, True)
     if chat.archived:
         order.archive(new, True)
+    if chat.created:
+        with store.database.change() as connection:
+            connection.execute("UPDATE chats SET created = ? WHERE id = ?", (chat.created, new))
     return store.head(new)
 
 

@@ -145,15 +145,17 @@ class Database:
 
     @contextlib.contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """Run the block in a transaction. Raises StorageError."""
+        """Run the block in a transaction, or as a part of the one that this thread has begun. Raises StorageError."""
         with self._lock:
             try:
-                self.connection.execute("BEGIN IMMEDIATE")
+                # Only this thread can have begun one, because it has the lock.
+                inside = self.connection.in_transaction
+                self.connection.execute("SAVEPOINT part" if inside else "BEGIN IMMEDIATE")
                 try:
                     yield self.connection
-                    self.connection.execute("COMMIT")
+                    self.connection.execute("RELEASE part" if inside else "COMMIT")
                 except BaseException:
-                    _rollback(self.connection)
+                    _rollback(self.connection, inside)
                     raise
             except sqlite3.Error as error:
                 raise _explain(error, self.path) from error
@@ -182,10 +184,12 @@ class Database:
                 raise _explain(error, self.path) from error
 
 
-def _rollback(connection: sqlite3.Connection) -> None:
-    # After some errors, such as a full disk, SQLite has already rolled back.
+def _rollback(connection: sqlite3.Connection, part: bool = False) -> None:
+    """Take back a transaction, or the part of it that was begun last."""
+    # After some errors, such as a full disk, SQLite has already rolled back all of it.
     if connection.in_transaction:
-        connection.execute("ROLLBACK")
+        for step in ("ROLLBACK TO part", "RELEASE part") if part else ("ROLLBACK",):
+            connection.execute(step)
 
 
 def _damaged(error: sqlite3.DatabaseError) -> bool:

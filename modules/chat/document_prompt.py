@@ -67,7 +67,8 @@ def choose_whole(
 
     If some do not, room is left for their passages.
     """
-    used = count("\n".join(texts)) + _AROUND * len(texts)
+    text = "\n".join(texts)
+    used = (count(text) if len(text) <= _LONGEST_TOKEN * limit else limit + 1) + _AROUND * len(texts)
     for most in (limit, limit - limit // _PASSAGES_SHARE):
         left = most - used
         for document in reversed(documents):

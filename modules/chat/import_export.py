@@ -12,7 +12,7 @@ from modules.chat.imported_tree import ImportedChat
 from modules.chat.layouts import stored_parts
 from modules.chat.message_meta import known_meta
 from modules.chat.parts import from_json, to_json
-from modules.chat.setting_types import LONGEST_SETTING, SETTING_TYPES
+from modules.chat.setting_types import LONGEST_SETTING, MOST_TAGS, SETTING_TYPES
 from modules.protocol.errors import PaddockError
 
 FORMAT = "paddock-chat"
@@ -20,7 +20,6 @@ FORMAT = "paddock-chat"
 VERSION = 2
 PROGRAMS = "Paddock, text-generation-webui, SillyTavern, ChatGPT, Open WebUI, KoboldCpp or LM Studio"
 _ROLES = ("system", "user", "assistant")
-MOST_TAGS = 20
 
 
 def write_chat(

@@ -13,7 +13,7 @@ from typing import Any
 from modules.chat.forced_calls import forced_calls
 from modules.chat.layouts import stored_parts
 from modules.chat.messages import ChatOptions, Message
-from modules.chat.parts import MEDIA, raw_text, reasoning_text, visible_text
+from modules.chat.parts import MEDIA, TOOL_CALL, TOOL_RESULT, raw_text, reasoning_text, visible_text
 from modules.chat.tool_formats import takes_tools
 from modules.chat.tool_prompt import RESULT_START, prepare_messages
 from modules.chat.tool_turns import round_turns, split_rounds
@@ -46,7 +46,7 @@ def fit(render: Render, chat: Generate, context: int, count: CountTokens) -> Fit
     """Render the chat so that it and the reply fit `context` tokens (0: unknown, so all messages go in).
 
     Room for the reply is the longest reply, at most half of the context; `fit_chat` has the rules. `count` returns the
-    tokens of a text. Raises PromptError where `chat.overflow` is "refuse" and the chat is too long, or where the
+    tokens of texts. Raises PromptError where `chat.overflow` is "refuse" and the chat is too long, or where the
     template fails.
     """
     rendered, left_out = fit_chat(
@@ -155,6 +155,12 @@ def message_turns(message: Message) -> list[dict[str, Any]]:
     return [*turns, {**turn, "reasoning_content": reasoning} if reasoning else turn]
 
 
+def _turn_count(message: Message) -> int:
+    """Return how many turns `message_turns` makes of a message, without making those of one that called no tools."""
+    called = any(part.kind in (TOOL_CALL, TOOL_RESULT) for part in message.parts)
+    return len(message_turns(message)) if called else 1
+
+
 def continued_text(message: Message) -> str:
     """Return what prompts hold of the last round of a reply, with reasoning and its markers."""
     return str(message.meta.get("internal", raw_text(split_rounds(message.parts)[-1])))
@@ -168,7 +174,7 @@ def cut_facts(path: Sequence[Message], left_out: int, covered: int = 0) -> dict[
     """
     if not left_out and not covered:
         return {}
-    ends = accumulate(len(message_turns(message)) for message in path[covered:])
+    ends = accumulate(_turn_count(message) for message in path[covered:])
     place = min(covered + sum(end <= left_out for end in ends), len(path) - 1)
     before = next((message.meta["left_out"] for message in reversed(path) if message.meta.get("left_out")), 0)
     return {"left_out": place, "cut_moved": before != place}

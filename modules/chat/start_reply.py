@@ -272,7 +272,7 @@ class ReplyStarter:
 
     def _count_for(self, model: str) -> CountTokens:
         """Return what counts the tokens of messages for the loaded model, whose name is `model`."""
-        return remember_counts(lambda text: len(self._model.tokenize(text)))
+        return remember_counts(lambda texts: [len(self._model.tokenize(text)) for text in texts])
 
     def _preamble(self, chat_id: str, options: ChatOptions) -> tuple[Preamble, tuple[str, ...]]:
         """Return what comes before the first message, and notes about it."""

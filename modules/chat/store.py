@@ -27,6 +27,7 @@ from modules.chat.tree import (
     insert,
     insert_chat,
     insert_copy,
+    insert_tree,
     like_pattern,
     mark_deleted,
     message_of,
@@ -260,26 +261,13 @@ class ChatStore:
         questions = (entry["parts"] for entry in messages if entry["role"] == "user")
         title = title or make_title(visible_text(from_json(next(questions, []))))
         chat_id = new_id(TEMPORARY if temporary else "")
-        ids: dict[str, str] = {}
         with self.database.of(chat_id).change() as connection:
             insert_chat(connection, chat_id, title, character, self._clock())
+            ids = insert_tree(connection, chat_id, messages)
             for entry in messages:
-                parent = ids[entry["parent"]] if entry["parent"] is not None else None
-                ids[entry["id"]] = insert(
-                    connection,
-                    chat_id,
-                    parent,
-                    entry["role"],
-                    from_json(entry["parts"]),
-                    entry["meta"],
-                    entry["created"],
-                )
-            for entry in messages:
-                parent = ids[entry["parent"]] if entry["parent"] is not None else None
                 if entry["deleted"]:
+                    parent = ids[entry["parent"]] if entry["parent"] is not None else None
                     mark_deleted(connection, chat_id, parent, ids[entry["id"]])
-                elif entry["active"]:
-                    show(connection, chat_id, parent, ids[entry["id"]])
             if settings:
                 text = json.dumps(renamed_ids(dict(settings), ids))
                 connection.execute("UPDATE chats SET settings = ? WHERE id = ?", (text, chat_id))

@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.chat.database import TEMPORARY, StorageError
 from modules.chat.messages import NEW_CHAT, ChatHead, Message
-from modules.chat.parts import Part, rows_of
+from modules.chat.parts import Part, from_json, rows_of
 
 # The parts of a message as JSON: [[kind, text, meta], …].
 PARTS = """(SELECT json_group_array(json_array(kind, text, json(meta)))
@@ -143,6 +143,37 @@ def insert(
     write_parts(connection, message_id, parts)
     show(connection, chat_id, parent, message_id)
     return message_id
+
+
+def insert_tree(connection: sqlite3.Connection, chat_id: str, messages: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Insert messages in the shape of ChatStore.tree, parents before children. Return old -> new ids.
+
+    Below each parent the one that is active is shown, or else the last one; none is deleted yet. Few statements for
+    many messages, because other processes wait meanwhile.
+    """
+    ids: dict[str, str] = {}
+    rows: list[tuple[object, ...]] = []
+    parts: list[tuple[object, ...]] = []
+    shown: dict[str | None, str] = {}
+    chosen: set[str | None] = set()
+    for entry in messages:
+        parent = ids[entry["parent"]] if entry["parent"] is not None else None
+        message_id = ids[entry["id"]] = new_id(chat_id)
+        active = entry["active"] and not entry["deleted"]
+        if active or parent not in chosen:
+            shown[parent] = message_id
+        if active:
+            chosen.add(parent)
+        rows.append((message_id, chat_id, parent, entry["role"], entry["created"], json.dumps(dict(entry["meta"]))))
+        for place, kind, text, meta in rows_of(from_json(entry["parts"])):
+            parts.append((message_id, place, kind, clean(text), meta))
+    connection.executemany(
+        "INSERT INTO messages (id, chat, parent, role, created, meta) VALUES (?, ?, ?, ?, ?, ?)", rows
+    )
+    connection.executemany("INSERT INTO parts (message, place, kind, text, meta) VALUES (?, ?, ?, ?, ?)", parts)
+    for above, child in shown.items():
+        show(connection, chat_id, above, child)
+    return ids
 
 
 def write_parts(connection: sqlite3.Connection, message_id: str, parts: Iterable[Part]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from modules.chat.attachments.attachment_store import AttachmentStore
 from modules.chat.chat_downloads import file_name, write_text
 from modules.chat.chat_reader import read_chat_file
-from modules.chat.chat_transfer import add_chat, export_chat
+from modules.chat.chat_transfer import add_chats, export_chat
 from modules.chat.messages import ChatHead
 from modules.chat.store import ChatStore
 from modules.files.paths import free_path, write_atomically
@@ -78,8 +78,7 @@ def _import_file(store: ChatStore, attachments: AttachmentStore, file: Path) -> 
         found, others = read_chat_file(file.read_bytes(), time.time())
     except OSError as error:
         raise PaddockError(f"It cannot be read ({error.strerror}). Check the name and the permissions.") from None
-    for chat in found:
-        add_chat(store, attachments, chat)
+    add_chats(store, attachments, found)
     skipped = f" {others} without readable messages were left out." if others else ""
     return f"{len(found)} chat{'s' if len(found) != 1 else ''} imported.{skipped}"
 

@@ -1,9 +1,10 @@
 """Fit a chat to the context by whole turns: in the worker, and in the host where an extension counts the tokens.
 
 A cut that moves at every turn makes the engine read the whole prompt again each time. So turns are left out in large
-steps. The places where a chat may be cut depend only on the tokens of its messages from the beginning on, and not on
-earlier requests: the same chat is cut at the same place after an edit further down, in a branch, after a restart, and
-for an API client that sends its history again.
+steps. The places where a chat may be cut depend only on its messages from the beginning on, and not on earlier
+requests: the same chat is cut at the same place after an edit further down, in a branch, after a restart, and for an
+API client that sends its history again. The tokens of a step are counted from the beginning of a section of the chat,
+so of a chat of many thousand messages only those of the newest sections are counted.
 """
 
 from __future__ import annotations
@@ -31,9 +32,14 @@ _PROBE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "a"
 # A chat with so many characters for each token that fits is not rendered whole first, if its texts alone have so many
 # times the tokens that fit.
 _CHARACTERS, _CERTAINLY = 8, 1.1
-_MOST_COUNTS = 20_000
+# The messages of a very long chat are counted in sections from its beginning on, and only the newest sections are: so
+# many characters for each token of the context, and at least so many. A message takes time beside its characters.
+_SECTION, _SHORTEST_SECTION, _EACH = 16, 400_000, 100
+# More than the messages that are counted for one prompt.
+_MOST_COUNTS = 60_000
 
-CountTokens = Callable[[str], int]
+# Returns how many tokens each of the texts has.
+CountTokens = Callable[[Sequence[str]], list[int]]
 
 
 class FittedChat(NamedTuple):
@@ -56,9 +62,9 @@ def fit_chat(
     """Render the chat so that it and the reply fit `context` tokens (0: unknown, so all messages go in).
 
     If the chat is too long, whole turns are left out, the oldest first, in steps of about half of the room; the first
-    `keep_first` messages and the last turn stay. `count` returns the tokens of a text. It is called for each message of
-    a chat that is too long, so it should remember them. Messages without text, images and sounds are skipped. Raises
-    PromptError if the chat is too long and `refuse` is set, or if the template fails.
+    `keep_first` messages and the last turn stay. `count` gets the messages in the newest sections of a chat that is too
+    long, so it should remember their tokens. Messages without text, images and sounds are skipped. Raises PromptError
+    if the chat is too long and `refuse` is set, or if the template fails.
     """
     first, rest = messages[:keep_first], messages[keep_first:]
 
@@ -69,26 +75,30 @@ def fit_chat(
     limit = context - reply_room(max_new_tokens, context)
     starts = [place for place, message in enumerate(rest) if message["role"] == "user" and place > 0]
     texts = [_text(message) for message in rest]
-    very_long = context and starts and not refuse and sum(map(len, texts)) > _CHARACTERS * limit
-    if not very_long or sum(map(count, texts)) <= _CERTAINLY * limit:
+    sections = _sections(texts, context)
+    begin: int | None = None
+    if context and (starts or refuse) and sum(map(len, texts)) > _CHARACTERS * limit:
+        begin = _too_long_from(texts, sections, count, limit)
+    if refuse and begin:
+        # To count all of a chat of many sections takes long.
+        raise _refusal(f"more than {limit}", context, limit)
+    if begin is None or refuse:
         whole = cut(0)
         tokens = whole.rendered.result.tokens
         if not context or tokens <= limit:
             return whole
         if refuse:
-            raise PromptError(
-                f"This chat has {tokens} tokens; the context holds {context}, of which {context - limit} are kept "
-                "for the reply. Let Paddock leave out the oldest messages, lower Maximum reply length, or load the "
-                "model with a larger context."
-            )
+            raise _refusal(str(tokens), context, limit)
         if not starts:
             return whole
+    begin = min(begin or 0, starts[-1])
     around = _around(render)
-    media = (sum(map(_medium, media_parts([message]))) for message in rest)
-    weights = [count(text) + around + medium for text, medium in zip(texts, media, strict=True)]
+    weights = [0] * begin
+    for message, tokens in zip(rest[begin:], count(texts[begin:]), strict=True):
+        weights.append(tokens + around + sum(map(_medium, media_parts([message]))))
     shortest = cut(starts[-1])
     fixed = shortest.rendered.result.tokens - sum(weights[starts[-1] :])
-    places = _cut_places(starts, weights, _step(limit, limit - fixed))
+    places = _cut_places([place for place in starts if place >= begin], weights, sections, _step(limit, limit - fixed))
     return _least_cut(cut, places, limit) or shortest
 
 
@@ -96,15 +106,27 @@ def remember_counts(count: CountTokens) -> CountTokens:
     """Return `count` with a memory of the texts it counted. Thread-safe."""
     known: dict[bytes, int] = {}
 
-    def remembered(text: str) -> int:
-        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if (tokens := known.get(key)) is None:
-            if len(known) >= _MOST_COUNTS:
+    def remembered(texts: Sequence[str]) -> list[int]:
+        keys = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
+        found = {key: known[key] for key in keys if key in known}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        if missing:
+            counted = dict(zip(missing, count(list(missing.values())), strict=True))
+            found |= counted
+            if len(known) + len(counted) > _MOST_COUNTS:
                 known.clear()
-            tokens = known[key] = count(text)
-        return tokens
+            known.update(counted)
+        return [found[key] for key in keys]
 
     return remembered
+
+
+def _refusal(tokens: str, context: int, limit: int) -> PromptError:
+    return PromptError(
+        f"This chat has {tokens} tokens; the context holds {context}, of which {context - limit} are kept for the "
+        "reply. Let Paddock leave out the oldest messages, lower Maximum reply length, or load the model with a larger "
+        "context."
+    )
 
 
 def _text(message: Mapping[str, Any]) -> str:
@@ -139,14 +161,35 @@ def _step(limit: int, room: int) -> int:
     return max(1, step)
 
 
-def _cut_places(starts: Sequence[int], weights: Sequence[int], step: int) -> list[int]:
-    """Return the first turn after each whole step, counted from the beginning of the chat."""
+def _sections(texts: Sequence[str], context: int) -> list[int]:
+    """Return where the sections of a chat begin. They depend only on the messages from the beginning on."""
+    length = max(_SECTION * context, _SHORTEST_SECTION)
+    before = accumulate((len(text) + _EACH for text in texts), initial=0)
+    passed = [characters // length for characters in before]
+    return [0, *(place for place in range(1, len(texts)) if passed[place] > passed[place - 1])]
+
+
+def _too_long_from(texts: Sequence[str], sections: Sequence[int], count: CountTokens, limit: int) -> int | None:
+    """Return where the newest sections begin whose texts certainly do not fit; None if the whole chat may fit."""
+    tokens, end = 0, len(texts)
+    for begin in reversed(sections):
+        tokens += sum(count(texts[begin:end]))
+        if tokens > _CERTAINLY * limit:
+            return begin
+        end = begin
+    return None
+
+
+def _cut_places(starts: Sequence[int], weights: Sequence[int], sections: Sequence[int], step: int) -> list[int]:
+    """Return the first turn of each later section, and the first after each whole step, counted from its section."""
     before = [0, *accumulate(weights)]
     places: list[int] = []
-    passed = 0
+    passed = section = 0
     for start in starts:
-        if before[start] // step > passed:
-            passed = before[start] // step
+        while section + 1 < len(sections) and sections[section + 1] <= start:
+            section, passed = section + 1, -1
+        if (steps := (before[start] - before[sections[section]]) // step) > passed:
+            passed = steps
             places.append(start)
     return places
 

@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from modules.files.zip_errors import ZIP_ERRORS
 from modules.protocol.errors import ModelError
 
 # Even ten thousand layers need less.
 _LARGEST = 32 << 20
+# A StopIteration: there is no index in it.
+_BROKEN: tuple[type[Exception], ...] = (*ZIP_ERRORS, StopIteration)
 _KEYS = ("W_q", "nbits", "group_size", "shape", "scale", "zero", "weight", "bias")
 
 
@@ -40,7 +43,7 @@ def read_hqq_save(path: Path) -> HqqSave:
             with archive.open(entry) as file:
                 data = file.read(_LARGEST)
         return _count(data)
-    except (OSError, ValueError, LookupError, StopIteration, RuntimeError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise ModelError(
             f"{path.name} is cut short, or was not saved by HQQ. Download it again.", detail=repr(error)
         ) from error

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from modules.files.paths import PathError, safe_join
+from modules.files.zip_errors import ZIP_ERRORS
 from modules.plugins import git, updates
 from modules.plugins.code_files import code_files
 from modules.plugins.folders import ENTRIES, root_of
@@ -114,7 +115,7 @@ def _unpack(source: Path, folder: Path) -> None:
                         if left < 0:
                             raise InstallError(f"{source.name} is too large for an extension: {_limits()}.")
                         file.write(block)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except ZIP_ERRORS as error:
         raise InstallError(f"{source.name} is not a zip file that can be unpacked.", detail=str(error)) from error
     # Git would run what is in these, or Python would import it instead of the sources.
     for name in updates.SKIPPED:

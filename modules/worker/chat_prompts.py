@@ -28,7 +28,7 @@ class ChatPrompts:
     def __init__(self, engine: EngineBase, templates: TemplateProcess) -> None:
         self._engine = engine
         self._templates = templates
-        self._tokens_of = remember_counts(lambda text: len(engine.tokenize(text, False)))
+        self._tokens_of = remember_counts(engine.text_lengths)
 
     def render(
         self, command: ChatPrompt | Generate, info: ModelInfo, messages: Sequence[Mapping[str, object]]
@@ -97,12 +97,12 @@ class ChatPrompts:
             max_new_tokens=command.params.max_new_tokens,
             refuse=command.overflow == "refuse",
             keep_first=command.keep_first,
-            count=self._count_text,
+            count=self._count_texts,
         )
 
-    def _count_text(self, text: str) -> int:
-        """Return the tokens of a message's text. Another program is not asked for each message: some 4 characters."""
-        return len(text) // 4 if self._engine.takes_messages else self._tokens_of(text)
+    def _count_texts(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of messages' texts. Another program is not asked for each message: some 4 characters."""
+        return [len(text) // 4 for text in texts] if self._engine.takes_messages else self._tokens_of(texts)
 
     def _count(self, info: ModelInfo, turns: Sequence[Mapping[str, object]]) -> ChatPromptResult:
         """Return the length of a chat that is rendered elsewhere: the tokens of its texts, images and sounds."""

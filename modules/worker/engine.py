@@ -101,6 +101,11 @@ class EngineBase(ABC):
         """Return the token ids of `text`. `special`: as of a prompt: parse names of special tokens, and add BOS if the
         model uses it."""
 
+    def text_lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each of these texts has by itself. An engine that is asked over a connection answers
+        for all at once."""
+        return [len(self.tokenize(text, False)) for text in texts]
+
     def count_tokens(self, prompt: str, media: Sequence[str]) -> int:
         """Return the length of a prompt. `media`: as in commands.Generate. Raises PromptError for one that cannot be
         read."""

@@ -39,7 +39,7 @@ def fit(
 ) -> FittedPrompt:
     """Fit a chat as a reply does."""
     request = chat_request(system, path, options, SamplingParams(max_new_tokens=longest))
-    return fit_request(render, request, context, lambda text: len(text.split()))
+    return fit_request(render, request, context, lambda texts: [len(text.split()) for text in texts])
 
 
 def chat(*texts: str, first: str = "user", **meta: Any) -> list[Message]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modules.chat.attachments.attachment_store import AttachmentStore
+from modules.chat.chat_reader import read_chat_file
+from modules.chat.chat_transfer import add_chats
 from modules.chat.database import StorageError
+from modules.chat.folders import Folders
 from modules.chat.layouts import LAYOUTS
 from modules.chat.store import ChatStore
 
@@ -201,3 +207,38 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="cannot be used"):
         ChatStore(tmp_path / "file" / "chats.sqlite3")
+
+
+def test_a_change_inside_another_is_a_part_of_it(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path / "chats.sqlite3")
+    with store.database.change():
+        kept = store.create_chat("Kept").id
+        with pytest.raises(StorageError, match="not exist"), store.database.change():
+            lost = store.create_chat("Lost").id
+            store.add(lost, "no such message", "user", "Hi")
+        store.add(kept, None, "user", "Hi")
+    assert [(head.title, len(store.path(head.id))) for head in store.heads()] == [("Kept", 1)]
+    with pytest.raises(KeyError), store.database.change():
+        store.rename(kept, "Renamed")
+        raise KeyError
+    assert [head.title for head in store.heads()] == ["Kept"]
+    store.close()
+
+
+def test_an_import_adds_all_chats_of_a_file_or_none(tmp_path: Path) -> None:
+    store, files = ChatStore(tmp_path / "chats.sqlite3"), AttachmentStore(tmp_path / "attachments")
+    store.create_chat("Mine")
+    export = [{"messages": [{"role": "user", "content": "Hi " * length}]} for length in (9, 50_000)]
+    chats, _ = read_chat_file(json.dumps(export).encode(), 1.0)
+    placed = [replace(chat, folder="Old", tags=("a",), pinned=True, created=5.0) for chat in chats]
+    fill_disk(store)
+    with pytest.raises(StorageError, match=r"^No chat of this file was imported\. The disk .* is full"):
+        add_chats(store, files, placed)
+    store.database.connection.execute("PRAGMA max_page_count = 1000000")
+    assert [head.title for head in store.heads()] == ["Mine"]
+    assert not Folders(store.database, lambda _: None).all()
+    added = add_chats(store, files, placed)
+    assert [(head.tags, head.pinned, bool(head.folder), head.created) for head in added] == [
+        (("a",), True, True, 5.0)
+    ] * 2
+    store.close()

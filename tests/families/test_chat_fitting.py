@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from modules.families.audio_file import PCM, TOKENS_PER_SECOND, read_length
 from modules.families.chat_fitting import FittedChat, fit_chat, remember_counts
 from modules.families.message_content import content_text, media_paths
+from modules.protocol.errors import PromptError
 from modules.protocol.events import ChatPromptResult
 from tests.support.sounds import wav_of
 
@@ -20,6 +21,10 @@ SYSTEM = [{"role": "system", "content": "be kind"}]
 def render(messages: Sequence[Mapping[str, Any]]) -> ChatPromptResult:
     prompt = "".join(f"[{message['role']}] {message['content']} " for message in messages)
     return ChatPromptResult(prompt, len(prompt.split()), "test")
+
+
+def word_counts(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
 
 
 def turns(count: int, words: int = 9) -> list[dict[str, Any]]:
@@ -35,7 +40,7 @@ def fit(messages: list[dict[str, Any]], context: int = 400, first: list[dict[str
         [*first, *messages],
         context=context,
         max_new_tokens=100,
-        count=lambda text: len(text.split()),
+        count=word_counts,
         keep_first=len(first),
     )
 
@@ -92,7 +97,7 @@ def test_a_long_chat_is_not_rendered_whole() -> None:
         lengths.append(len(messages))
         return render(messages)
 
-    fit_chat(counted, turns(500), context=400, max_new_tokens=100, count=lambda text: len(text.split()))
+    fit_chat(counted, turns(500), context=400, max_new_tokens=100, count=word_counts)
     assert max(lengths) < 600 and len(lengths) < 14
 
 
@@ -102,20 +107,21 @@ def test_a_template_that_writes_much_around_messages_still_gives_a_prompt_that_f
 
     for count in range(3, 30):
         history = turns(count)
-        fitted = fit_chat(wordy, history, context=400, max_new_tokens=100, count=lambda text: len(text.split()))
+        fitted = fit_chat(wordy, history, context=400, max_new_tokens=100, count=word_counts)
         assert fitted.rendered.result.tokens <= 300 and fitted.left_out < len(history) - 1
 
 
 def test_counts_are_remembered_by_text() -> None:
-    asked: list[str] = []
+    asked: list[Sequence[str]] = []
 
-    def count(text: str) -> int:
-        asked.append(text)
-        return len(text)
+    def count(texts: Sequence[str]) -> list[int]:
+        asked.append(texts)
+        return [len(text) for text in texts]
 
     remembered = remember_counts(count)
-    assert [remembered(text) for text in ("ab", "abc", "ab", "\ud800")] == [2, 3, 2, 1]
-    assert asked == ["ab", "abc", "\ud800"]
+    assert remembered(("ab", "abc", "ab", "\ud800")) == [2, 3, 2, 1]
+    assert remembered(("abc", "a", "ab")) == [3, 1, 2] and remembered(["a"]) == [1]
+    assert asked == [["ab", "abc", "\ud800"], ["a"]]
 
 
 def test_a_long_sound_at_the_beginning_goes_out_and_the_turns_after_it_stay(tmp_path: Path) -> None:
@@ -129,6 +135,61 @@ def test_a_long_sound_at_the_beginning_goes_out_and_the_turns_after_it_stay(tmp_
     asked = [{"type": "audio", "path": str(sound)}, {"type": "text", "text": "What is this?"}]
     history: list[dict[str, Any]] = [{"role": "user", "content": asked}, {"role": "assistant", "content": "A heron."}]
     history += turns(10, words=60)
-    fitted = fit_chat(heard, history, context=8192, max_new_tokens=1000, count=lambda text: len(text.split()))
+    fitted = fit_chat(heard, history, context=8192, max_new_tokens=1000, count=word_counts)
     assert heard(history).tokens > 8192 - 1000
     assert fitted.left_out == 2
+
+
+@pytest.fixture
+def short_sections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let sections have so many characters as chats of a few hundred messages."""
+    monkeypatch.setattr("modules.families.chat_fitting._SHORTEST_SECTION", 20_000)
+
+
+def test_of_a_very_long_chat_only_the_newest_messages_are_counted() -> None:
+    counted: list[int] = []
+
+    def count(texts: Sequence[str]) -> list[int]:
+        counted.extend(map(len, texts))
+        return word_counts(texts)
+
+    history = turns(15_000, words=20)
+    fitted = fit_chat(render, history, context=400, max_new_tokens=100, count=remember_counts(count))
+    assert 100 < fitted.rendered.result.tokens <= 300
+    assert len(counted) < len(history) / 4
+
+
+@pytest.mark.usefixtures("short_sections")
+def test_a_cut_of_a_very_long_chat_stays_for_many_turns_and_after_edits() -> None:
+    cuts = {count: fit(turns(count)) for count in range(300, 420)}
+    assert all(100 < one.rendered.result.tokens <= 300 for one in cuts.values())
+    places = [one.left_out for one in cuts.values()]
+    assert places == sorted(places)
+    lengths = [places.count(place) for place in sorted(set(places))]
+    # A step has 150 tokens, and a turn 22. One that ends with a section may be shorter.
+    assert all(5 <= length <= 7 for length in lengths[1:-1]), lengths
+    history = turns(400)
+    edited = [*history[:-3], {"role": "user", "content": "something else"}, *turns(0)]
+    assert fit(edited).left_out == fit(history).left_out
+
+
+@pytest.mark.usefixtures("short_sections")
+def test_a_last_turn_longer_than_a_section_is_kept_alone() -> None:
+    steps = [{"role": "tool", "content": "found " * 500} for _ in range(20)]
+    history = [*turns(300), *steps]
+    fitted = fit(history)
+    assert fitted.left_out == len(turns(300)) - 1 and fitted.rendered.result.tokens > 300
+
+
+@pytest.mark.usefixtures("short_sections")
+def test_a_very_long_chat_is_refused_without_rendering_it() -> None:
+    def refused(messages: list[dict[str, Any]], render: Callable[..., ChatPromptResult]) -> str:
+        with pytest.raises(PromptError) as refusal:
+            fit_chat(render, messages, context=400, max_new_tokens=100, count=word_counts, refuse=True)
+        return refusal.value.message
+
+    def fail(messages: object) -> ChatPromptResult:
+        raise AssertionError("A very long chat was rendered.")
+
+    assert "This chat has more than 300 tokens; the context holds 400" in refused(turns(1000), fail)
+    assert f"This chat has {render(turns(60)).tokens} tokens; the context holds 400" in refused(turns(60), render)

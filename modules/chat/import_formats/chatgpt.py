@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modules.chat.import_formats.values import (
     joined_texts,
     mappings,
+    moment,
     named_files,
     object_of,
     reasoning,
@@ -34,6 +35,8 @@ _MOST_REPLIES = 50
 # Citations and links between private characters, and the older ones.
 _MARKS = re.compile(r"\ue200[^\ue200\ue201]*\ue201|【\d+(?::\d+)?†[^【】]*】|[\ue200-\ue206]")
 _PICTURES = ("image_asset_pointer", "video_container_asset_pointer")
+# Sounds of voice chats. What was said is a text beside them.
+_SOUNDS = ("audio_asset_pointer", "real_time_user_audio_video_asset_pointer")
 
 
 @dataclass
@@ -73,7 +76,12 @@ def read_chatgpt(entry: Mapping[str, object], now: float, find: FindPicture = la
         parts = _paired([*steps.get(id, []), *node.parts]) if not node.step or id in steps else []
         tree.add(id, node.parent, "assistant" if node.step else node.role, parts, node.created)
     tree.show(entry.get("current_node"))
-    return tree.finish(entry.get("title"))
+    return replace(
+        tree.finish(entry.get("title")),
+        pinned=entry.get("is_starred") is True,
+        archived=entry.get("is_archived") is True,
+        created=moment(entry.get("create_time")) or 0.0,
+    )
 
 
 def _steps_before(node: _Node, nodes: Mapping[str, _Node]) -> list[Part]:
@@ -170,13 +178,21 @@ def _texts(
     elif kind == "tether_browsing_display":
         yield text_of(content.get("result")) or text_of(content.get("summary"))
     elif not isinstance(parts := content.get("parts"), list):
-        yield text_of(content.get("text"))
+        yield text_of(content.get("text")) or text_of(content.get("output_str"))
+        drawn = mappings(object_of(metadata.get("aggregate_result")).get("messages"))
+        pointers = [*(one.get("image_url") for one in drawn), object_of(content.get("screenshot")).get("asset_pointer")]
+        for pointer in filter(None, map(text_of, pointers)):
+            picture = {"content_type": _PICTURES[0], "asset_pointer": pointer}
+            yield from _part(picture, {}, tree, find, files)
     else:
         references = mappings(metadata.get("content_references"))
         links = {text_of(one.get("matched_text")): text_of(one.get("alt")) for one in references}
         attached = {text_of(one.get("id")): text_of(one.get("name")) for one in mappings(metadata.get("attachments"))}
+        spoken = any(object_of(part).get("content_type") == "audio_transcription" for part in parts)
         for part in parts:
-            if isinstance(part, Mapping):
+            if isinstance(part, Mapping) and part.get("content_type") in _SOUNDS:
+                yield "" if spoken else named_files(["audio"])
+            elif isinstance(part, Mapping):
                 yield from _part(part, attached, tree, find, files)
             else:
                 yield _MARKS.sub(lambda mark: links.get(mark[0], ""), text_of(part))

@@ -6,11 +6,13 @@ import html
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from modules.chat.import_formats.values import (
     data_of,
     joined_texts,
     mappings,
+    moment,
     named_files,
     object_of,
     reasoning,
@@ -21,6 +23,7 @@ from modules.chat.import_formats.values import (
 from modules.chat.imported_tree import ImportedChat, ImportedTree
 from modules.chat.layouts import stored_parts
 from modules.chat.parts import TEXT, Part
+from modules.chat.setting_types import MOST_TAGS
 
 _BEGIN = re.compile(r'<details type="(reasoning|tool_calls|code_interpreter)"([^<>]*)>\n?(?:<summary>[^<]*</summary>)?')
 _END = "</details>"
@@ -30,26 +33,36 @@ _QUOTED = re.compile(r"^> ?", re.MULTILINE)
 
 
 def is_openwebui(entry: object) -> bool:
-    """Return True if an object is a chat of Open WebUI's export."""
+    """Return True if an object is a chat of Open WebUI's export, or only its inner part."""
     chat = entry.get("chat") if isinstance(entry, Mapping) else None
-    return isinstance(chat, Mapping) and ("history" in chat or "messages" in chat)
+    if isinstance(chat, Mapping):
+        return "history" in chat or "messages" in chat
+    history = entry.get("history") if isinstance(entry, Mapping) else None
+    return isinstance(history, Mapping) and isinstance(history.get("messages"), Mapping)
 
 
 def read_openwebui(entry: Mapping[str, object], now: float) -> ImportedChat:
-    """Return one chat."""
-    chat = entry["chat"]
-    assert isinstance(chat, Mapping)
+    """Return one chat, with its system prompt, its tags, and whether it is pinned or in the archive."""
+    chat = object_of(entry.get("chat")) or entry
     tree = ImportedTree(now)
     history = chat.get("history")
     messages = history.get("messages") if isinstance(history, Mapping) else None
     if isinstance(history, Mapping) and isinstance(messages, Mapping) and messages:
         for id, message in messages.items():
             if isinstance(message, Mapping):
-                _add(tree, str(id), message.get("parentId"), message)
+                _add_versions(tree, str(id), message.get("parentId"), message)
         tree.show(history.get("currentId"))
     else:
         add_list(tree, chat.get("messages"))
-    return tree.finish(entry.get("title") or chat.get("title"))
+    system = text_of(chat.get("system") or object_of(chat.get("params")).get("system"))
+    tags = object_of(entry.get("meta")).get("tags") or chat.get("tags")
+    return replace(
+        tree.finish(entry.get("title") or chat.get("title"), settings={"system": system} if system.strip() else {}),
+        tags=tuple(map(text_of, tags))[:MOST_TAGS] if isinstance(tags, list) else (),
+        pinned=entry.get("pinned") is True,
+        archived=entry.get("archived") is True,
+        created=moment(entry.get("created_at")) or moment(chat.get("timestamp")) or 0.0,
+    )
 
 
 def add_list(tree: ImportedTree, messages: object) -> None:
@@ -91,6 +104,18 @@ def add_list(tree: ImportedTree, messages: object) -> None:
             parent = id
             calls, steps = {}, []
     tree.show(parent)
+
+
+def _add_versions(tree: ImportedTree, id: str, parent: object, message: Mapping[str, object]) -> None:
+    """Add a message, and as another version of it the answer that was merged from those of several models."""
+    merged = text_of(object_of(message.get("merged")).get("content"))
+    if not merged.strip():
+        _add(tree, id, parent, message)
+    elif not joined_texts(message.get("content")).strip():
+        _add(tree, id, parent, {**message, "content": merged})
+    else:
+        _add(tree, f"{id}-merged", parent, {**message, "content": merged})
+        _add(tree, id, parent, message)
 
 
 def _add(

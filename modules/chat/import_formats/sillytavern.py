@@ -19,6 +19,7 @@ from modules.chat.layouts import stored_parts
 from modules.chat.parts import TEXT, Part
 from modules.chat.roleplay.scene import NARRATOR
 from modules.chat.roleplay.speakers import SPEAKER
+from modules.chat.setting_types import LONGEST_SETTING
 
 _HEAD = frozenset({"chat_metadata", "user_name", "character_name"})
 # What new versions write for a name that is known from elsewhere.
@@ -27,6 +28,8 @@ _UNUSED = "unused"
 _PROGRAM = "SillyTavern System"
 # No thought takes longer, in milliseconds. Larger numbers cannot be divided.
 _LONGEST_MS = 1e14
+# Whose message the author's note is, by its number.
+_NOTE_ROLES = ("system", "user", "assistant")
 
 
 def is_sillytavern(lines: Sequence[object]) -> bool:
@@ -40,7 +43,7 @@ def read_sillytavern(lines: Sequence[object], now: float) -> ImportedChat:
     head = lines[0]
     tree = ImportedTree(now)
     messages = [line for line in lines if isinstance(line, Mapping) and "mes" in line]
-    replied = (line for line in messages if not line.get("is_user") and not line.get("is_system"))
+    replied = (line for line in messages if not line.get("is_system") and _role(line) == "assistant")
     speakers = list(dict.fromkeys(text_of(line.get("name")) for line in replied))
     parent: str | None = None
     for number, line in enumerate(messages):
@@ -61,7 +64,17 @@ def read_sillytavern(lines: Sequence[object], now: float) -> ImportedChat:
     character = text_of(head.get("character_name")) if isinstance(head, Mapping) else ""
     if character in ("", _UNUSED):
         character = speakers[0] if len(speakers) == 1 else ""
-    return tree.finish("", character)
+    return tree.finish("", character, _settings(head))
+
+
+def _settings(head: object) -> dict[str, object]:
+    """Return the author's note of a chat, as settings."""
+    facts = object_of(object_of(head).get("chat_metadata"))
+    text, depth, role = text_of(facts.get("note_prompt")).strip(), facts.get("note_depth"), facts.get("note_role")
+    if not text or len(text) > LONGEST_SETTING // 2:
+        return {}
+    known = role if isinstance(role, int) and 0 <= role < len(_NOTE_ROLES) else 0
+    return {"note": {"prompt": text, "depth": depth if isinstance(depth, int) else 4, "role": _NOTE_ROLES[known]}}
 
 
 def _versions(line: Mapping[str, object]) -> tuple[list[tuple[str, Mapping[str, object]]], int]:

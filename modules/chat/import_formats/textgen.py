@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 
 from modules.chat.import_formats.values import (
@@ -20,12 +21,25 @@ from modules.protocol.errors import PaddockError
 # It writes this as the user's first line if the character spoke first.
 GREETING_MARK = "<|BEGIN-VISIBLE-CHAT|>"
 _ROLES = ("user", "assistant")
+# The names of lists of pairs, newest first: those that the model read, and those that the page showed.
+_READ = ("internal", "data")
+_PAIRS = (*_READ, "visible", "data_visible")
 
 
 def pairs_of(data: object) -> Sequence[object] | None:
-    """Return the pairs of a history, or None for any other value."""
-    pairs = (data.get("internal") or data.get("data")) if isinstance(data, Mapping) else None
-    return pairs if isinstance(pairs, list) else None
+    """Return the pairs of a history, or None for any other value.
+
+    What the model read is taken. A history that lacks it has what the page showed, which is HTML.
+    """
+    known = [data.get(name) for name in _PAIRS] if isinstance(data, Mapping) else []
+    written = [[_plain_text(pair) for pair in pairs] for pairs in known[len(_READ) :] if isinstance(pairs, list)]
+    lists = [*(pairs for pairs in known[: len(_READ)] if isinstance(pairs, list)), *written]
+    return next((pairs for pairs in lists if pairs), lists[0] if lists else None)
+
+
+def _plain_text(pair: object) -> object:
+    """Return a pair of texts without the HTML entities that the page needs."""
+    return [html.unescape(text) if isinstance(text, str) else text for text in pair] if isinstance(pair, list) else pair
 
 
 def read_textgen(data: Mapping[str, object], now: float) -> ImportedChat:

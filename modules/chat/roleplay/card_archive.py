@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Mapping
 
 from modules.chat.roleplay.card_error import CardError
+from modules.files.zip_errors import ZIP_ERRORS
 
 CARD_NAME = "card.json"
 # Limits of one archive: files in it, and bytes unpacked, of all and of the card.
 _MOST_FILES = 10_000
 _MOST_BYTES = 300_000_000
 _MOST_CARD = 24 << 20
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def is_archive(data: bytes) -> bool:
     """Return True if the content is a zip archive, perhaps behind a picture, as some programs write it."""
-    return zipfile.is_zipfile(io.BytesIO(data))
+    try:
+        return zipfile.is_zipfile(io.BytesIO(data))
+    except ZIP_ERRORS:
+        return False
 
 
 class CardArchive:
@@ -32,8 +34,9 @@ class CardArchive:
         self._name = name
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
-            self._members = [member for member in self._zip.infolist() if not member.is_dir()]
-        except _BROKEN as error:
+            named = (member for member in self._zip.infolist() if member.filename)
+            self._members = [member for member in named if not member.is_dir()]
+        except ZIP_ERRORS as error:
             raise self._damaged(error) from None
         if len(self._members) > _MOST_FILES or sum(member.file_size for member in self._members) > _MOST_BYTES:
             raise CardError(
@@ -61,7 +64,7 @@ class CardArchive:
         try:
             with self._zip.open(member) as file:
                 return file.read(most + 1)
-        except _BROKEN as error:
+        except ZIP_ERRORS as error:
             raise self._damaged(error) from None
 
     def assets(self) -> dict[str, bytes]:

@@ -56,8 +56,8 @@ class Chat(Histories):
         def render(turns: Sequence[Mapping[str, Any]]) -> ChatPromptResult:
             return self._render(turns, options.template, state, goes_on or impersonate)
 
-        def count(text: str) -> int:
-            return len(hook_model(self._app).tokenize(text))
+        def count(texts: Sequence[str]) -> list[int]:
+            return [len(hook_model(self._app).tokenize(text)) for text in texts]
 
         request = chat_request(system_of(self._app, state), messages, options, SamplingParams(max_new_tokens=longest))
         fitted = fit(render, request, context, count)

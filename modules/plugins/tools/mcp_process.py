@@ -17,7 +17,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import psutil
+from anyio import EndOfStream
+from anyio.streams.text import TextReceiveStream
 
+from modules.plugins.tools.tool_run import LONGEST_RESULT
 from modules.system.threads import host_thread
 
 # Bytes of memory of this process, and how often it looks. A server that sends more breaks its connection.
@@ -26,8 +29,22 @@ _WATCH_SECONDS = 0.25
 _MOST_PAGES, _MOST_TOOLS = 20, 256
 # Seconds between two lists of tools that a server says have changed.
 _LIST_SECONDS = 1.0
-# Characters of a result, before the host cuts it to what a prompt can hold.
-_LONGEST = 200_000
+# Characters of a result. With the sentence about the rest, it is no longer than what the host lets a prompt hold.
+_LONGEST = LONGEST_RESULT - 100
+
+
+class WholeLines(TextReceiveStream):
+    """Text in pieces that end behind a line's end. The client puts together what comes without one at each piece, and a
+    line of 100 MB would take minutes."""
+
+    async def receive(self) -> str:
+        pieces = [await super().receive()]
+        while "\n" not in pieces[-1]:
+            try:
+                pieces.append(await super().receive())
+            except EndOfStream:
+                break
+        return "".join(pieces)
 
 
 def serve() -> None:
@@ -89,6 +106,7 @@ class _Connection:
     async def _connect(self, config: dict[str, Any], stack: contextlib.AsyncExitStack) -> Any:
         import httpx2
         from mcp import Client, StdioServerParameters
+        from mcp.client import stdio
         from mcp.client.streamable_http import streamable_http_client
         from mcp_types import Implementation
 
@@ -96,6 +114,7 @@ class _Connection:
             if type(getattr(message, "root", message)).__name__ == "ToolListChangedNotification":
                 self._changed.set()
 
+        vars(stdio)["TextReceiveStream"] = WholeLines
         target: Any
         if config["url"]:
             timeout = httpx2.Timeout(30.0, read=300.0)

@@ -64,7 +64,7 @@ def add_transfer_routes(routes: APIRouter, app: App) -> None:
 
     def read(content: bytes) -> dict[str, Any]:
         found, others = read_chat_file(content, time.time())
-        added = [chats.add_chat(chat).id for chat in found]
+        added = [head.id for head in chats.add_chats(found)]
         skipped = f" {others} without readable messages were left out." if others else ""
         return {"chats": added, "sentence": f"{plural(len(added), 'chat')} imported.{skipped}"}
 

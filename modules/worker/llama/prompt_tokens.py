@@ -9,7 +9,7 @@ No token extends across the mark, because no token contains it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from modules.worker.llama.gguf_keys import GgufKeys
@@ -53,12 +53,14 @@ class LlamaTokenizer:
         return self._prompt_ids(text) if special else self._ids(text, False)
 
     def _ids(self, text: str, special: bool) -> list[int]:
-        mark = self._mark(text)
-        if not mark:
-            return self._tokenize(text, False, special)
-        marked = "".join(self._marked(text, self._special if special else self._user_defined, mark))
-        found = self._tokenize(marked, False, special)
-        return found if marked == text else _without(found, self._marks[mark])
+        marked, mark = self._with_marks(text, special)
+        return self._without_marks(self._tokenize(marked, False, special), mark)
+
+    def lengths(self, texts: Sequence[str], tokenize: Callable[[list[str]], list[list[int]]]) -> list[int]:
+        """Return how many tokens each text has without BOS. `tokenize` returns llama.cpp's ids of each text."""
+        marked = [self._with_marks(text, False) for text in texts]
+        found = tokenize([text for text, _ in marked])
+        return [len(self._without_marks(ids, mark)) for ids, (_, mark) in zip(found, marked, strict=True)]
 
     def prompt(self, text: str, add_bos: bool) -> list[int]:
         """Return the token ids of a prompt, with BOS once, because a chat template may contain it."""
@@ -70,6 +72,17 @@ class LlamaTokenizer:
     def whole(self, text: str) -> list[int]:
         """Return the token ids of a text that is read as a whole, with the tokens that the model expects around it."""
         return [*self.prefix, *self.ids(text, True), *self.suffix]
+
+    def _with_marks(self, text: str, special: bool) -> tuple[str, str]:
+        """Return a text for llama.cpp, and the mark that is in it, or ""."""
+        mark = self._mark(text)
+        if not mark:
+            return text, ""
+        marked = "".join(self._marked(text, self._special if special else self._user_defined, mark))
+        return marked, "" if marked == text else mark
+
+    def _without_marks(self, tokens: list[int], mark: str) -> list[int]:
+        return _without(tokens, self._marks[mark]) if mark else tokens
 
     def _mark(self, text: str) -> str:
         """Return a mark character that `text` does not contain, or "" if none is needed or available."""

@@ -247,3 +247,23 @@ def test_the_facts_of_a_message_are_read_once_and_not_for_each_of_its_parts(monk
         read_one({"mapping": {"q": node("q", None, "user", {"content_type": "multimodal_text", "parts": parts})}})
         counts.append(len(reads))
     assert counts[0] == counts[1] > 0
+
+
+def test_sounds_and_drawings_are_named_where_the_export_lacks_them() -> None:
+    def spoken(*parts: object) -> dict[str, Any]:
+        return {"author": {"role": "user"}, "content": {"content_type": "multimodal_text", "parts": [*parts]}}
+
+    sound = {"content_type": "audio_asset_pointer", "asset_pointer": "sediment://file_9"}
+    words = {"content_type": "audio_transcription", "text": "A heron?"}
+    drawn = {
+        "author": {"role": "tool", "name": "python"},
+        "content": {"content_type": "execution_output", "text": "done"},
+        "metadata": {"aggregate_result": {"messages": [{"message_type": "image", "image_url": "sediment://file_8"}]}},
+    }
+    answer = {"author": {"role": "assistant"}, "content": {"content_type": "text", "parts": ["There."]}}
+    messages = [spoken(sound), spoken(sound, words), drawn, answer]
+    nodes = {str(n): {"parent": str(n - 1) if n else None, "message": one} for n, one in enumerate(messages)}
+    chat = read_one({"mapping": nodes, "is_archived": True, "is_starred": True, "create_time": 1765672200.5})
+    texts = [[text for kind, text in kinds(entry) if kind != "tool_call"] for entry in chat.messages]
+    assert texts == [["[audio]"], ["A heron?"], ["done\n\n[image]", "There."]]
+    assert (chat.archived, chat.pinned, chat.created) == (True, True, 1765672200.5)

@@ -190,3 +190,22 @@ def test_hostile_blocks_are_read_in_a_moment() -> None:
     ):
         read_one([_chat(QUESTION, _reply(content))])
     assert time.monotonic() - begun < 20
+
+
+def test_the_merged_answer_of_several_models_is_kept() -> None:
+    merged = {"merged": {"status": True, "content": "Both say two."}}
+    asked = {"role": "user", "content": "How many legs?"}
+    alone = read_one(_chat(asked, {"role": "assistant", "content": "", **merged}, {"role": "user", "content": "Yes"}))
+    assert [kinds(entry)[-1][1] for entry in alone.messages] == ["How many legs?", "Both say two.", "Yes"]
+    beside = read_one(_chat(asked, {"role": "assistant", "content": "Two.", **merged}))
+    assert shown(beside)[-1] == ("assistant", [("text", "Two.")]) and "Both say two." in all_texts(beside)
+
+
+def test_what_a_chat_has_beside_its_messages_is_kept() -> None:
+    entry = _chat({"role": "user", "content": "Hi"}, params={"system": "Be brief."})
+    about = {"pinned": True, "archived": True, "meta": {"tags": ["birds"]}, "created_at": 1765672200}
+    chat = read_one({**entry, **about})
+    assert (chat.pinned, chat.archived, chat.tags, chat.created) == (True, True, ("birds",), 1765672200.0)
+    assert chat.settings == {"system": "Be brief."}
+    inner = read_one(entry["chat"])
+    assert inner.title == "Birds" and all_texts(inner) == "Hi"

@@ -124,3 +124,19 @@ def test_a_file_that_was_cut_off_keeps_its_whole_lines() -> None:
 
 def test_a_chat_of_one_message_is_read() -> None:
     assert shown(read_one(lines(said("Alone.")))) == [("assistant", [("text", "Alone.")])]
+
+
+def test_the_note_of_a_chat_is_kept_and_a_narrator_is_no_speaker() -> None:
+    head = {"user_name": "You", "character_name": "Heron", "chat_metadata": {"note_prompt": "Calm.", "note_depth": 2}}
+    written: list[dict[str, Any]] = [
+        head,
+        {"name": "Heron", "is_user": False, "mes": "Hello"},
+        {"name": "Note", "is_user": False, "mes": "A storm rises.", "extra": {"type": "narrator"}},
+    ]
+    for data in (lines(*written), json.dumps(written).encode()):
+        chat = read_one(data)
+        assert chat.settings == {"note": {"prompt": "Calm.", "depth": 2, "role": "system"}}
+        assert [(entry["role"], entry["meta"]) for entry in chat.messages] == [
+            ("assistant", {}),
+            ("system", {"narrator": True}),
+        ]

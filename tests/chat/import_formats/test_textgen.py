@@ -6,6 +6,9 @@ import base64
 import json
 from typing import Any
 
+import pytest
+
+from modules.protocol.errors import PaddockError
 from tests.chat.import_formats.reading import NOW, kinds, read_one, shown
 from tests.support.pictures import RED, png
 
@@ -92,3 +95,11 @@ def test_facts_of_any_type_lose_no_text() -> None:
     for facts in odd:
         texts = json.dumps(read_one({**history, "metadata": facts}).messages)
         assert all(text in texts for text in ("Hello.", "Legs?", "Two.", "Why?", "Tools say 2."))
+
+
+def test_a_history_of_which_only_the_page_is_left_is_read_without_entities() -> None:
+    for names in (("data_visible",), ("internal", "visible")):
+        data: dict[str, Any] = dict.fromkeys(names, []) | {names[-1]: [["a &lt;b&gt;", "c"]]}
+        assert shown(read_one(data)) == [("user", [("text", "a <b>")]), ("assistant", [("text", "c")])]
+    with pytest.raises(PaddockError, match="no messages"):
+        read_one({"internal": [], "visible": []})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,9 +14,12 @@ from typing import Any
 
 import psutil
 import pytest
+from anyio import EndOfStream
+from anyio.abc import ByteReceiveStream
 
 from modules.chat.chat_tools import chat_tools
 from modules.plugins.tools.mcp_file import ServersFileError, read_servers
+from modules.plugins.tools.mcp_process import WholeLines
 from modules.plugins.tools.mcp_servers import McpServers
 from modules.plugins.tools.tool import Tool
 from modules.plugins.tools.tool_run import FAILED, OK, STOPPED, ToolResult, run_tool
@@ -104,7 +108,29 @@ def test_errors_of_tools_are_results(place: Servers) -> None:
     assert failed.state == FAILED and "no disk" in failed.text
     assert place.call("local", "add", a="x").state == FAILED
     long = place.call("local", "flood", megabytes=3)
-    assert long.state == OK and len(long.text) < 21_000 and "left out" in long.text
+    assert (
+        long.state == OK
+        and len(long.text) < 21_000
+        and long.text.endswith("[2,980,100 more characters were left out.]")
+    )
+
+
+def test_the_client_gets_whole_lines() -> None:
+    class Pieces(ByteReceiveStream):
+        left = [b"ab", b"c\nd", b"ef\n", b"re", b"st"]
+
+        async def receive(self, max_bytes: int = 65536) -> bytes:
+            if not self.left:
+                raise EndOfStream
+            return self.left.pop(0)
+
+        async def aclose(self) -> None:
+            self.left.clear()
+
+    async def read() -> list[str]:
+        return [text async for text in WholeLines(Pieces())]
+
+    assert asyncio.run(read()) == ["abc\nd", "ef\n", "rest"]
 
 
 def test_a_slow_tool_is_given_up_and_the_server_lives_on(place: Servers) -> None:

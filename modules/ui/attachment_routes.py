@@ -81,4 +81,4 @@ def add_attachment_routes(routes: APIRouter, app: App) -> None:
 
 def document_label(size: int, tokens: float, estimated: bool) -> str:
     """Return the size of a document's file and the length of its text."""
-    return f"{format_size(size)} · {'about ' if estimated else ''}{plural(int(tokens), 'token')}"
+    return f"{format_size(size)} · {'≈ ' if estimated else ''}{plural(int(tokens), 'token')}"

@@ -52,8 +52,7 @@ def card(message: Message, markdown: Markdown) -> dict[str, object]:
     if meta.get("left_out") and meta.get("cut_moved", True):
         shown["cut"] = words.left_out(int(meta["left_out"]))
     if cut := int(meta.get("cut_tokens") or 0):
-        were = "was" if cut == 1 else "were"
-        notes.append(f"The prompt did not fit into the context: {words.plural(cut, 'oldest token')} {were} left out.")
+        notes.append(f"The prompt did not fit into the context and leaves out {words.plural(cut, 'oldest token')}.")
     if meta.get("cut_off"):
         notes.append("Paddock ended while this reply was being written. Press Continue this reply for the rest.")
     if meta.get("unsaved"):

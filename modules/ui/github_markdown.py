@@ -13,6 +13,8 @@ from markdown_it.rules_inline import StateInline
 from mdit_py_plugins.gfm import gfm_plugin
 from mdit_py_plugins.gfm_autolink.index import _protocol_rule
 
+# What the parser writes above an alert, here for the catalogs of translations.
+ALERT_TITLES = ("Note", "Tip", "Important", "Warning", "Caution")
 _FOOTNOTES = ("footnote_def", "footnote_ref", "footnote_tail")
 # The library looks through all the text before each colon. So it sees only those that can belong to an address, and
 # none after so much text without any mark or line end.
@@ -46,6 +48,8 @@ def read_github_markdown(parser: MarkdownIt, footnotes: bool = True, links: bool
             parser.options[name] = True
     parser.add_render_rule("table_open", _open_table)
     parser.add_render_rule("table_close", _close_table)
+    parser.add_render_rule("alert_title_open", _open_title)
+    parser.add_render_rule("alert_title_close", _close_title)
     if links:
         parser.add_render_rule("footnote_anchor", _footnote_anchor)
         parser.add_render_rule("footnote_caption", _footnote_caption)
@@ -67,6 +71,15 @@ def _close_table(renderer: Any, tokens: Sequence[Any], index: int, options: Any,
     return f"{renderer.renderToken(tokens, index, options, env).rstrip()}</div>\n"
 
 
+# `bdi`, because the first words of a message decide the direction of the message.
+def _open_title(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
+    return f'{renderer.renderToken(tokens, index, options, env)}<bdi translate="yes">'
+
+
+def _close_title(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
+    return f"</bdi>{renderer.renderToken(tokens, index, options, env).rstrip()}\n"
+
+
 def _footnote_caption(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
     return str(tokens[index].meta["id"] + 1)
 
@@ -74,4 +87,7 @@ def _footnote_caption(renderer: Any, tokens: Sequence[Any], index: int, options:
 def _footnote_anchor(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
     name = renderer.rules["footnote_anchor_name"](tokens, index, options, env)
     again = f":{number}" if (number := tokens[index].meta.get("subId", -1)) > 0 else ""
-    return f' <a href="#fnref{name}{again}" class="footnote-backref" aria-label="Back to the text">↩\ufe0e</a>'
+    return (
+        f' <a href="#fnref{name}{again}" class="footnote-backref" translate="yes" aria-label="Back to the text">'
+        "↩\ufe0e</a>"
+    )

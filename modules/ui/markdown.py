@@ -38,12 +38,14 @@ _MAY_BE_MARKS = (*" \t-*+#>|`~=_<[", *"0123456789")
 _MAX_QUICK = 2_000
 _SLOW_MARKS = ("```", "~~~", "$", "\\")
 _MARKS, _MAX_MARKS = "[]!*_`~|:@\n", 50
+# Its own words are marked for translate.js, because all others in a message stay as they are.
+_IMAGE = '<span translate="yes">Image</span>'
 # static/replies/code_blocks.js has what they do.
 _CODE_BUTTONS = (
-    '<button type="button" class="wrap-code"><span class="wraps">Wrap</span>'
+    '<button type="button" class="wrap-code" translate="yes"><span class="wraps">Wrap</span>'
     '<span class="unwraps">Unwrap</span></button>'
-    '<button type="button" class="download-code" aria-label="Download this code">Download</button>'
-    '<button type="button" class="copy-code" aria-label="Copy this code">Copy</button>'
+    '<button type="button" class="download-code" translate="yes" aria-label="Download this code">Download</button>'
+    '<button type="button" class="copy-code" translate="yes" aria-label="Copy this code">Copy</button>'
 )
 
 
@@ -60,7 +62,7 @@ def _open_link(tokens: Sequence[Token], index: int, options: Any, env: Any, rend
 def _image_as_link(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: object) -> str:
     token = tokens[index]
     address = escape(str(token.attrs.get("src", "")), quote=True)
-    words = escape(token.content or "image")
+    words = escape(token.content) or _IMAGE
     return f'<a href="{address}" target="_blank" rel="noopener noreferrer nofollow">🖼 {words}</a>'
 
 

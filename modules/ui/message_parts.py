@@ -18,6 +18,9 @@ from modules.ui.number_format import clock, plural, seconds
 
 # (state, where the tool comes from) of a call without a result, by the call's id.
 CallStates = Mapping[str, "tuple[str, str]"]
+_THINKING = "Thinking"
+_THOUGHTS = "Thoughts"
+_THOUGHT_FOR = "Thought for {0}"
 
 
 def settled_parts(parts: Sequence[Part], markdown: Markdown) -> list[dict[str, Any]]:
@@ -82,15 +85,14 @@ def _label(part: Part, growing: bool) -> dict[str, str]:
     """Return the label of a part of reasoning: how long it took, and how many tokens."""
     if part.kind != REASONING:
         return {}
-    facts = []
+    facts = [_THINKING if growing else _THOUGHTS]
     if "seconds" in part.meta:
         tokens = int(part.meta.get("tokens") or 0)
+        took = _duration(part.meta["seconds"])
         # Other programs, whose chats are imported, count no tokens of it.
-        facts = [_duration(part.meta["seconds"]), *([plural(tokens, "token")] if tokens else [])]
-    begin = "Thinking" if growing else "Thought for" if facts else "Thoughts"
-    if growing or not facts:
-        return {"label": " · ".join([begin, *facts])}
-    return {"label": f"{begin} {' · '.join(facts)}"}
+        length = [plural(tokens, "token")] if tokens else []
+        facts = [*([_THINKING, took] if growing else [_THOUGHT_FOR.format(took)]), *length]
+    return {"label": " · ".join(facts)}
 
 
 def _duration(value: float) -> str:

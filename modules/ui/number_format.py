@@ -81,8 +81,7 @@ def statistics(meta: Mapping[str, Any]) -> str:
 
 def left_out(messages: int) -> str:
     """Return the sentence about messages that did not fit into the context."""
-    were = "was" if messages == 1 else "were"
-    return f"{plural(messages, 'older message')} did not fit into the context and {were} left out of the prompt."
+    return f"The prompt did not fit into the context and leaves out {plural(messages, 'older message')}."
 
 
 def finish_reason(meta: Mapping[str, object]) -> str:

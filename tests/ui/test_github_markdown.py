@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from modules.ui.github_markdown import ALERT_TITLES
 from modules.ui.markdown import LivingMarkdown, Markdown
 
 LINK = 'target="_blank" rel="noopener noreferrer nofollow"'
@@ -31,7 +32,9 @@ def test_a_task_list_shows_boxes_that_cannot_be_ticked() -> None:
 def test_an_alert_has_its_kind_as_a_title(kind: str) -> None:
     html = Markdown().render(f"> [!{kind}]\n> Mind the *gap*.\n")
     assert f'class="markdown-alert markdown-alert-{kind.lower()}"' in html
-    assert f'<p class="markdown-alert-title">{kind.capitalize()}</p>' in html and "<em>gap</em>" in html
+    title = next(one for one in ALERT_TITLES if one.upper() == kind.upper())
+    assert f'<p class="markdown-alert-title"><bdi translate="yes">{title}</bdi></p>' in html
+    assert "<em>gap</em>" in html
     assert "<blockquote>" in Markdown().render("> [!OTHER]\n> x\n")
 
 

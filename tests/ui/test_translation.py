@@ -10,8 +10,9 @@ import pytest
 
 from modules.ui.language import NAMES, choose_language, direction, languages
 from modules.ui.translation.__main__ import LOCALES, SERVED, read_catalog, served, texts
+from modules.ui.translation.markup_texts import markup_texts
 from modules.ui.translation.python_texts import python_texts
-from modules.ui.translation.script_texts import markup_texts, script_texts
+from modules.ui.translation.script_texts import script_texts
 
 CATALOGS = sorted(path.stem for path in LOCALES.glob("*.po"))
 # So many texts of the page may be without a translation: each one that is missing is shown in English.
@@ -61,6 +62,19 @@ def test_texts_are_taken_from_python(tmp_path: Path) -> None:
     )
     expected = ["Label one", "Label two", "A group", "Press me", "Name", "No name", "of {0}"]
     assert {text for _, text in python_texts(path)} == {*expected, "{0} is gone. Make it again in {1}."}
+
+
+def test_texts_are_taken_from_markup_titles_and_counts_in_python(tmp_path: Path) -> None:
+    path = tmp_path / "part.py"
+    path.write_text(
+        '_BUTTON = \'<button title="A tip"><span>Wrap</span>\' "</button>"\n'
+        'TITLES = ("Note", "Tip")\n'
+        "def draw(count):\n"
+        "    notes.append(f\"It leaves out {plural(count, 'old message')}.\")\n"
+        '    return f"<p>{count} of</p><script>Not(shown)</script>"\n'
+    )
+    expected = {"A tip", "Wrap", "Note", "Tip", "It leaves out {0}.", "1 old message", "{0} old messages"}
+    assert {text for _, text in python_texts(path)} == expected
 
 
 def test_texts_are_taken_from_scripts_and_markup(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from modules.protocol.errors import PromptError  # noqa: E402
+from modules.worker.hf.auto_class import text_only_note  # noqa: E402
+from modules.worker.hf.image_processor import SOUND  # noqa: E402
 from tests.support.qwen_audio_maker import make  # noqa: E402
 from tests.support.sounds import HIGH, LOW, tone  # noqa: E402
 from tests.worker.hf_tiny import byte_level, wrapped  # noqa: E402
-from tests.worker.test_hf_images import Seeing  # noqa: E402
+from tests.worker.test_hf_images import Seeing, check_without_processor  # noqa: E402
 
 
 class Hearing(Seeing):
@@ -107,9 +109,13 @@ def test_what_cannot_be_read_gets_a_sentence(hears: Hearing, tmp_path: Path) -> 
 
 def test_it_can_be_switched_off(qwen: Path, sounds: tuple[Path, Path]) -> None:
     deaf = Hearing(qwen, images=False)
-    assert not deaf.info.audio_formats
+    assert not deaf.info.audio_formats and deaf.info.notes == [text_only_note(SOUND)]
     with pytest.raises(PromptError, match="does not hear"):
         deaf.prepare([sounds[0], "What is this?"])
+
+
+def test_without_its_processor_it_answers_text_and_says_why(qwen: Path, tmp_path: Path) -> None:
+    check_without_processor(qwen, tmp_path, SOUND)
 
 
 def test_a_sound_longer_than_the_encoder_hears_gets_a_sentence(qwen: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from loaders.transformers.worker import Engine  # noqa: E402
 from modules.protocol.commands import Generate  # noqa: E402
 from modules.protocol.errors import ModelError  # noqa: E402
 from modules.protocol.sampling import SamplingParams  # noqa: E402
-from modules.worker.hf.auto_class import NO_IMAGES  # noqa: E402
+from modules.worker.hf.auto_class import text_only_note  # noqa: E402
+from modules.worker.hf.image_processor import IMAGES  # noqa: E402
 from tests.worker.hf_tiny import byte_level, wrapped, write_model  # noqa: E402
 
 _TOKENS = {"vocab_size": 400, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
@@ -195,7 +196,7 @@ def test_a_state_space_model_gives_the_same_text_without_its_state(kind: str, tm
 @pytest.mark.parametrize("kind", _SEEING)
 def test_only_the_text_part_of_a_vision_model_is_loaded(kind: str, tmp_path: Path) -> None:
     engine, info = _load(_write(tmp_path / kind, kind, _SEEING[kind]), images=False)
-    assert info.notes == [NO_IMAGES]
+    assert info.notes == [text_only_note(IMAGES)]
     towers = [name for name, _ in engine.model.named_parameters() if "vision" in name or "visual" in name]
     assert towers == []
     _same_as_without_state(engine)

@@ -22,7 +22,8 @@ from modules.protocol.events import ModelInfo, Prompted  # noqa: E402
 from modules.protocol.sampling import SamplingParams  # noqa: E402
 from modules.worker.chat_prompts import ChatPrompts  # noqa: E402
 from modules.worker.engine import Outcome  # noqa: E402
-from modules.worker.hf.auto_class import NO_IMAGES  # noqa: E402
+from modules.worker.hf.auto_class import text_only_note  # noqa: E402
+from modules.worker.hf.image_processor import IMAGES  # noqa: E402
 from modules.worker.template_process import TemplateProcess  # noqa: E402
 from tests.support.llava_maker import TOKENS, make  # noqa: E402
 from tests.support.pictures import BLUE, RED, png  # noqa: E402
@@ -186,21 +187,25 @@ def test_a_damaged_picture_gets_a_sentence(sees: Seeing, tmp_path: Path) -> None
 
 def test_images_can_be_switched_off(llava: Path, pictures: tuple[Path, Path]) -> None:
     blind = Seeing(llava, images=False)
-    assert not blind.info.sees_images and blind.info.notes == [NO_IMAGES]
+    assert not blind.info.sees_images and blind.info.notes == [text_only_note(IMAGES)]
     assert blind.info.parameters < Seeing(llava).info.parameters
     with pytest.raises(PromptError, match="does not see images"):
         blind.prepare([pictures[0], "What is this?"])
 
 
 def test_a_model_without_a_processor_answers_text_and_says_why(llava: Path, tmp_path: Path) -> None:
-    for file in llava.iterdir():
+    check_without_processor(llava, tmp_path, IMAGES)
+
+
+def check_without_processor(model: Path, folder: Path, takes: str) -> None:
+    """Check that the model without its processor, in a `folder` of links, answers text and says why."""
+    for file in model.iterdir():
         if "processor" not in file.name:
-            (tmp_path / file.name).symlink_to(file)
-    blind = Seeing(tmp_path)
-    assert not blind.info.sees_images
-    assert blind.info.notes == [
-        f"{NO_IMAGES} Its folder has no preprocessor_config.json, so images cannot be prepared for it."
-    ]
+            (folder / file.name).symlink_to(file)
+    info = Seeing(folder).info
+    assert not info.sees_images and not info.audio_formats
+    why = f"Its folder has no preprocessor_config.json, so {takes} cannot be prepared for it."
+    assert info.notes == [f"{text_only_note(takes)} {why}"]
 
 
 _TEXT: dict[str, Any] = {

@@ -2,9 +2,12 @@
 // that fold open their text.
 
 import { fileAddress, path } from "./attachments.js";
-import { h, iconButton } from "./dom.js";
+import { drawFacts, h, iconButton } from "./dom.js";
 import { icon } from "./icons.js";
 import { RequestError, get } from "./requests.js";
+
+// A sentence of Paddock's in a message.
+const OWN = { class: "message-note", translate: "yes", dir: "auto" };
 
 /** Return the element of a file: {kind, name, hash, label}. */
 export const drawAttached = (part) => (DRAW[part.kind] ?? drawDocument)(part);
@@ -12,10 +15,11 @@ export const drawAttached = (part) => (DRAW[part.kind] ?? drawDocument)(part);
 const DRAW = { image: drawImage, audio: drawAudio };
 
 function drawImage(part) {
-  const image = h("img", { src: fileAddress(part), alt: part.name, loading: "lazy" });
+  const image = h("img", { src: fileAddress(part), alt: part.name, translate: "no", loading: "lazy" });
   const label = `Open ${part.name}`;
-  const attributes = { type: "button", class: "attached image", title: `${part.name} · ${part.label}` };
-  const button = h("button", { ...attributes, "aria-label": label, onclick: () => openImage(part) }, image);
+  const attributes = { title: `${part.name} · ${part.label}`, "aria-label": label, translate: "yes" };
+  const onclick = () => openImage(part);
+  const button = h("button", { type: "button", class: "attached image", ...attributes, onclick }, image);
   image.addEventListener("error", () => button.replaceWith(drawMissing(part)));
   return button;
 }
@@ -23,14 +27,14 @@ function drawImage(part) {
 function drawAudio(part) {
   const audio = h("audio", { controls: true, preload: "metadata", src: fileAddress(part), "aria-label": part.name });
   const name = h("span", { class: "attachment-name" }, part.name);
-  const facts = h("span", { class: "attachment-facts" }, part.label);
+  const facts = drawFacts("attachment-facts", part.label);
   const node = h("figure", { class: "attached audio" }, h("figcaption", {}, icon("speaker"), name, facts), audio);
   audio.addEventListener("error", () => node.replaceWith(drawMissing(part)));
   return node;
 }
 
 const drawMissing = (part) =>
-  h("p", { class: "attached missing" }, icon("file"), `${part.name} is not stored here any more.`);
+  h("p", { ...OWN, class: "attached missing" }, icon("file"), `${part.name} is not stored here any more.`);
 
 /** Show an image as large as the window allows. */
 function openImage(part) {
@@ -49,7 +53,7 @@ function openImage(part) {
 }
 
 function drawDocument(part) {
-  const facts = h("span", { class: "attachment-facts" }, part.label);
+  const facts = drawFacts("attachment-facts", part.label);
   const summary = h("summary", {}, icon("file"), h("span", { class: "attachment-name" }, part.name), facts);
   const content = h("div", { class: "attached-text" });
   const node = h("details", { class: "attached document" }, summary, content);
@@ -60,14 +64,16 @@ function drawDocument(part) {
 
 /** Fill the fold of a document with its text, which is shown as it is. */
 async function fillText(content, part) {
-  content.replaceChildren(h("p", { class: "message-note" }, "Reading…"));
+  content.replaceChildren(h("p", OWN, "Reading…"));
   try {
     const { text, notes } = await get(path(part, "text"));
-    const save = h("a", { class: "text-button", href: fileAddress(part), download: part.name }, "Save the file");
-    const all = notes.map((note) => h("p", { class: "message-note" }, note));
-    content.replaceChildren(h("pre", { tabIndex: 0, "aria-label": `Text of ${part.name}` }, text), ...all, save);
+    const address = { href: fileAddress(part), download: part.name };
+    const save = h("a", { ...OWN, class: "text-button", ...address }, "Save the file");
+    const all = notes.map((note) => h("p", OWN, note));
+    const attributes = { tabIndex: 0, "aria-label": `Text of ${part.name}` };
+    content.replaceChildren(h("pre", attributes, text), ...all, save);
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
-    content.replaceChildren(h("p", { class: "message-note" }, error.message));
+    content.replaceChildren(h("p", OWN, error.message));
   }
 }

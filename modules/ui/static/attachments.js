@@ -1,6 +1,6 @@
 // The files of the message that is being written: taken by button, drop or paste, and shown as chips above the field.
 
-import { $, h, iconButton } from "./dom.js";
+import { $, drawFacts, h, iconButton } from "./dom.js";
 import { saveDraft } from "./drafts.js";
 import { icon } from "./icons.js";
 import { RequestError, address, get, put } from "./requests.js";
@@ -215,7 +215,7 @@ export class Attachments {
       { class: file.hash ? "attachment" : "attachment reading", title: (file.notes || []).join(" ") || file.name },
       fileSign(file),
       h("span", { class: "attachment-name" }, file.name),
-      h("span", { class: "attachment-facts" }, [file.label, file.length].filter(Boolean).join(" · ")),
+      drawFacts("attachment-facts", [file.label, file.length].filter(Boolean).join(" · ")),
       iconButton("close", `Remove ${file.name}`, () => this.#remove(file, place)),
     );
   }

@@ -54,6 +54,18 @@ export function textButton(label, onclick, { kind = "", ...extra } = {}) {
   return h("button", { type: "button", class: kind ? `button ${kind}` : "button", onclick, ...extra }, label);
 }
 
+/** Return the facts of a label, such as "21 bytes · 5 tokens", each as a text of its own that translations know. */
+export const factsOf = (label) => label.split(/( · )/);
+
+/**
+ * Return a label of facts in a message or beside a name. Its words are the page's, and leave the direction of the
+ * message alone.
+ * @param {string} kind Its class.
+ * @param {string} label
+ */
+export const drawFacts = (kind, label) =>
+  h("span", { class: kind, dir: "auto", translate: "yes" }, factsOf(label));
+
 /** Return a button that shows an icon. Its label is for screen readers, and its tooltip. */
 export function iconButton(name, label, onclick, extra = {}) {
   return h(

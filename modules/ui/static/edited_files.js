@@ -1,7 +1,7 @@
 // The files of a message that is being edited: chips that can be removed, and a button that adds some.
 
 import { fileSign } from "./attachments.js";
-import { h, iconButton } from "./dom.js";
+import { drawFacts, h, iconButton } from "./dom.js";
 import { attempt, put } from "./requests.js";
 
 export class EditedFiles {
@@ -61,7 +61,7 @@ export class EditedFiles {
       { class: "attachment", title: file.name },
       fileSign(file),
       h("span", { class: "attachment-name" }, file.name),
-      h("span", { class: "attachment-facts" }, file.label),
+      drawFacts("attachment-facts", file.label),
       iconButton("close", `Remove ${file.name}`, remove),
     );
   }

@@ -1,7 +1,7 @@
 // The parts of a message: its files, its text, and the reasoning and the calls of tools before it, which are folded.
 
 import { drawAttached } from "./attached_parts.js";
-import { h } from "./dom.js";
+import { drawFacts, factsOf, h } from "./dom.js";
 import { drawCall } from "./tool_call.js";
 
 // The folds of a message, whose state is kept while it is drawn again.
@@ -24,7 +24,7 @@ export function drawPart(part) {
 function newPart(kind, label, running) {
   const content = h("div", { class: "part" });
   if (kind !== "reasoning") return { node: content, content, name: null };
-  const name = h("span", { class: "label" }, label ?? "");
+  const name = drawFacts("label", label ?? "");
   const summary = h("summary", {}, name);
   const node = h("details", { class: running ? "thinking running" : "thinking" }, summary, content);
   summary.addEventListener("click", () => {
@@ -58,7 +58,7 @@ export class LivingParts {
     this.answer = answer;
     this.earlier = before ? before.parts.map(({ node }) => node) : [];
     this.parts = [];
-    this.waiting = h("div", { class: "waiting", "aria-label": "The model is reading" });
+    this.waiting = h("div", { class: "waiting", translate: "yes", "aria-label": "The model is reading" });
     body.append(this.waiting);
   }
 
@@ -68,7 +68,7 @@ export class LivingParts {
       if (change.new) this.#begin(change);
       if (change.call) continue;
       const part = this.parts[change.place];
-      if (change.label && part.name) part.name.textContent = change.label;
+      if (change.label && part.name) part.name.replaceChildren(...factsOf(change.label));
       if (change.done) this.#end(part);
       if (change.add) part.tail.insertAdjacentHTML("beforebegin", change.add);
       part.html = part.html.slice(0, change.cut) + change.tail;

@@ -17,27 +17,31 @@ const ANSWERS = [
   ["refuse", "Do not allow", ""],
 ];
 
+// Its words are the page's, although it stands in a message, whose direction they leave alone.
+const OWN = { translate: "yes", dir: "auto" };
+
 /** Return the element of a call (`_call` in message_parts.py). `answer(id, answer)` is what its buttons do. */
 export function drawCall(call, answer) {
   return call.state === "asks" ? drawQuestion(call, answer) : drawFold(call);
 }
 
 function drawQuestion(call, answer) {
-  const from = call.source ? ` from ${call.source}` : "";
-  const buttons = ANSWERS.map(([name, label, kind]) =>
+  const { name, source } = call;
+  const asks = source ? `The model wants to call ${name} from ${source}.` : `The model wants to call ${name}.`;
+  const buttons = ANSWERS.map(([word, label, kind]) =>
     textButton(
       label,
       () => {
         for (const button of buttons) button.disabled = true;
-        answer(call.id, name);
+        answer(call.id, word);
       },
       { kind },
     ),
   );
   return h(
     "section",
-    { class: "tool-call asks", "aria-label": `Call of ${call.name}` },
-    h("p", { role: "alert" }, "The model wants to call ", h("strong", {}, call.name), `${from}.`),
+    { class: "tool-call asks", ...OWN, "aria-label": `Call of ${name}` },
+    h("p", { role: "alert" }, asks),
     drawArguments(call),
     h("div", { class: "row" }, buttons),
   );
@@ -48,7 +52,7 @@ function drawFold(call) {
   const time = call.time ? h("span", { class: "time" }, ` · ${call.time}`) : null;
   const fold = h(
     "details",
-    { class: `tool-call ${call.state}` },
+    { class: `tool-call ${call.state}`, ...OWN },
     h("summary", {}, h("span", { class: "label" }, label), time),
     drawArguments(call),
   );
@@ -56,7 +60,10 @@ function drawFold(call) {
     const name = call.state === "ok" ? "Result" : "Error";
     // Scrolled with the keyboard, so it takes the focus.
     const attributes = { class: "tool-result", tabindex: "0", role: "group", "aria-label": `${name} of ${call.name}` };
-    fold.append(h("p", { class: "tool-name" }, name), h("pre", attributes, call.result || "(empty)"));
+    fold.append(
+      h("p", { class: "tool-name" }, name),
+      call.result ? h("pre", attributes, call.result) : h("p", {}, "Nothing"),
+    );
   }
   return fold;
 }
@@ -65,7 +72,7 @@ function drawArguments({ arguments: pairs }) {
   if (!pairs.length) return h("p", { class: "tool-name" }, "Without arguments");
   return h(
     "dl",
-    { class: "tool-arguments" },
-    pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+    { class: "tool-arguments", translate: "no" },
+    pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", { dir: "auto" }, value)]),
   );
 }

@@ -17,8 +17,9 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 
 from modules.files.paths import write_atomically
+from modules.ui.translation.markup_texts import markup_texts
 from modules.ui.translation.python_texts import python_texts
-from modules.ui.translation.script_texts import markup_texts, script_texts
+from modules.ui.translation.script_texts import script_texts
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCALES = ROOT / "modules" / "ui" / "locales"

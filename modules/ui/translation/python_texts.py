@@ -7,8 +7,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from modules.ui.translation.markup_texts import texts_in_markup
+
 # Arguments whose value is shown, of any call: components of Gradio, and setting().
 _NAMED = frozenset({"label", "info", "help", "placeholder", "title", "unit", "group"})
+# A text that begins so is markup.
+_MARKUP = re.compile(r"\s*<[a-z]+[ >]")
 # Calls whose first argument is shown.
 _FIRST = frozenset({"Button", "Tab", "Accordion", "paragraph", "toast", "Failed"})
 
@@ -16,6 +20,8 @@ _FIRST = frozenset({"Button", "Tab", "Accordion", "paragraph", "toast", "Failed"
 def python_texts(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line, text) of each text that a file shows. Values in a text become {0}, {1}, …"""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    for line, text in _markup(tree):
+        yield from texts_in_markup(text, line)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             shown = [keyword.value for keyword in node.keywords if keyword.arg in _NAMED]
@@ -26,8 +32,12 @@ def python_texts(path: Path) -> Iterator[tuple[int, str]]:
             for value in node.args[:1]:
                 if isinstance(value, ast.List):
                     yield from _choices(value)
+            if _name(node.func) == "append" and node.args:
+                yield from _sentences(node.args[0])
+            if _name(node.func) == "plural" and (noun := literal(node.args[-1])):
+                yield from ((node.lineno, text) for text in (f"1 {noun}", f"{{0}} {noun}s"))
         elif isinstance(node, ast.Assign) and isinstance(node.value, (ast.List, ast.Tuple, ast.Dict)):
-            yield from _choices(node.value)
+            yield from _choices(node.value, _is_of_titles(node))
         elif isinstance(node, ast.Assign):
             yield from _texts_in(node.value) if _is_constant_text(node) else _sentences(node.value)
         elif isinstance(node, ast.Return) and node.value is not None:
@@ -49,6 +59,23 @@ def _is_constant_text(node: ast.Assign) -> bool:
     return bool(re.fullmatch(r"[A-Z](?:[a-z]+| [a-z]).*", value, re.S))
 
 
+def _is_of_titles(node: ast.Assign) -> bool:
+    """Return True for `TITLES = (…)`, whose values are shown even where they are single words."""
+    return any(isinstance(target, ast.Name) and target.id.endswith("TITLES") for target in node.targets)
+
+
+def _markup(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield (line, text) of each text that is markup, whole."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        text = literal(node) if isinstance(node, ast.expr) else None
+        if text is None:
+            waiting += ast.iter_child_nodes(node)
+        elif isinstance(node, ast.expr) and _MARKUP.match(text):
+            yield node.lineno, text
+
+
 def _is_raised(call: ast.Call) -> bool:
     return _name(call.func).endswith("Error")
 
@@ -62,13 +89,13 @@ def _texts_in(node: ast.expr) -> Iterator[tuple[int, str]]:
         yield node.lineno, text
 
 
-def _choices(node: ast.List | ast.Tuple | ast.Dict) -> Iterator[tuple[int, str]]:
+def _choices(node: ast.List | ast.Tuple | ast.Dict, are_titles: bool = False) -> Iterator[tuple[int, str]]:
     """Yield the labels of choices, [("Label", value), …], and the values of a table of labels."""
     entries = node.values if isinstance(node, ast.Dict) else node.elts
     for entry in entries:
         if isinstance(entry, ast.Tuple) and entry.elts:
             yield from _texts_in(entry.elts[0])
-        elif isinstance(entry, ast.Constant) and isinstance(entry.value, str) and " " in entry.value:
+        elif isinstance(entry, ast.Constant) and isinstance(entry.value, str) and (are_titles or " " in entry.value):
             yield entry.lineno, entry.value
 
 

@@ -1,17 +1,16 @@
-"""Find the texts in the page's scripts and markup."""
+"""Find the texts in the page's scripts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 from pygments.lexers.javascript import JavascriptLexer
 from pygments.token import Comment, Operator, String
 
-# Attributes whose value is shown or spoken.
-_ATTRIBUTES = frozenset({"aria-label", "title", "placeholder", "alt"})
+from modules.ui.translation.markup_texts import numbered
+
 # Stands for the operator that joins two literals.
 _PLUS = "\1+"
 # Names of keys, events, headers and methods, which are words but no texts.
@@ -41,7 +40,7 @@ def script_texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _whole(line: int, parts: list[str]) -> Iterator[tuple[int, str]]:
-    text = _numbered("".join(parts))
+    text = numbered("".join(parts))
     if parts and is_shown(text):
         yield line, text
 
@@ -86,40 +85,10 @@ def _unescaped(text: str) -> str:
 
 def is_shown(text: str) -> bool:
     """Return True if a literal of a script is a text for people, as far as its form shows."""
-    if not re.search(r"[A-Z][a-z]|[a-z] [a-z]|\} [a-z]{2}", text) or not re.match(r"[A-Z“{]", text):
+    if not re.search(r"[A-Z][a-z]|[a-z] [a-z]|\},? [a-z]{2}", text) or not re.match(r"[A-Z“{]", text):
         return False
     words = re.sub(r"\{\d+\}", "", text).strip()
     if text in _NOT_SHOWN or text.startswith(("Arrow", "Page", "Mod+")) or len(re.findall(r"[A-Za-z]", words)) < 3:
         return False
     # One word such as NotAllowedError or MediaRecorder is a name in code.
     return not (" " not in text and re.search(r"[a-z][A-Z]|Error$|Event$|[_=<>]", text))
-
-
-def _numbered(text: str) -> str:
-    for number in range(text.count("\0")):
-        text = text.replace("\0", f"{{{number}}}", 1)
-    return text
-
-
-class _Markup(HTMLParser):
-    """Collects the texts of markup, with their lines."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[int, str]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [(self.getpos()[0], value) for name, value in attrs if name in _ATTRIBUTES and value]
-
-    def handle_data(self, data: str) -> None:
-        self.found.append((self.getpos()[0], data))
-
-
-def markup_texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line, text) of each text and each attribute that is shown. {{name}} becomes {0}, …"""
-    parser = _Markup()
-    parser.feed(path.read_text(encoding="utf-8"))
-    for line, text in parser.found:
-        text = _numbered(re.sub(r"\{\{\w+\}\}", "\0", text)).strip()
-        if re.search(r"[A-Za-z]{3}", re.sub(r"\{\d+\}", "", text)):
-            yield line, text

@@ -1,14 +1,15 @@
-"""Chooses Transformers' class for a model that writes text, and what is kept of a model that also takes images."""
+"""Chooses Transformers' class for a model that writes text, and what is kept of one that also takes images or sound."""
 
 from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modules.protocol.errors import ModelError
-from modules.worker.hf.image_processor import load_processor
+from modules.worker.hf.image_processor import EITHER, IMAGES, SOUND, load_processor
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -24,7 +25,9 @@ _TOWERS = re.compile(
 )
 # Usual names of such parts. They are not quantized, because they are freed after the load.
 TOWERS = ("vision_tower", "vision_model", "visual", "audio_tower", "multi_modal_projector", "connector", "aligner")
-NO_IMAGES = "This model also takes images or sound. That part is not loaded: it answers text."
+_SEES = re.compile(r"(vision|visual|image|vqmodel|vqgan)", re.IGNORECASE)
+_HEARS = re.compile(r"(audio|speech)", re.IGNORECASE)
+_WITHOUT = {IMAGES: "an image", SOUND: "a sound", EITHER: "an image or a sound"}
 
 
 def text_class(config: object, images: bool = False) -> type[_BaseAutoModelClass]:
@@ -55,8 +58,20 @@ def image_processor(
     found = _towers(model)
     if not found:
         return None, []
-    processor, why = load_processor(folder, tokenizer) if wanted else (None, "")
-    return (processor, []) if processor else (None, _keep_text_part(model, found, why))
+    takes = taken_beside_text([name for _, name, _ in found])
+    processor, why = load_processor(folder, tokenizer, takes) if wanted else (None, "")
+    return (processor, []) if processor else (None, _keep_text_part(model, found, takes, why))
+
+
+def taken_beside_text(names: Sequence[str]) -> str:
+    """Return what a model with parts of these names takes beside text. Other names do not say which of both."""
+    sees, hears = (any(map(pattern.search, names)) for pattern in (_SEES, _HEARS))
+    return EITHER if sees == hears else IMAGES if sees else SOUND
+
+
+def text_only_note(takes: str) -> str:
+    """Return the note on a model that takes IMAGES, SOUND or EITHER beside text, and is loaded without that part."""
+    return f"This model also takes {takes}. That part is not loaded: it answers text."
 
 
 def _towers(model: PreTrainedModel) -> list[tuple[Module, str, Module]]:
@@ -66,19 +81,18 @@ def _towers(model: PreTrainedModel) -> list[tuple[Module, str, Module]]:
     return [(part, name, getattr(part, name)) for part, name in places if _TOWERS.search(name)]
 
 
-def _keep_text_part(model: PreTrainedModel, found: list[tuple[Module, str, Module]], why: str) -> list[str]:
+def _keep_text_part(model: PreTrainedModel, found: list[tuple[Module, str, Module]], takes: str, why: str) -> list[str]:
     if failed := _fails_with_text(model):
+        missing = f"This model takes no text without {_WITHOUT[takes]}, and its part for {takes} is not loaded."
         raise ModelError(
-            f"This model takes no text without an image, and its part for images is not loaded. {why}".rstrip()
-            + " Choose another model, or another loader.",
-            detail=failed,
+            " ".join(filter(None, (missing, why, "Choose another model, or another loader."))), detail=failed
         )
     for part, name, _ in found:
         setattr(part, name, None)
     if _fails_with_text(model):
         for part, name, tower in found:
             setattr(part, name, tower)
-    return [f"{NO_IMAGES} {why}".rstrip()]
+    return [f"{text_only_note(takes)} {why}".rstrip()]
 
 
 def _fails_with_text(model: PreTrainedModel) -> str:

@@ -15,24 +15,33 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 _FILES = ("preprocessor_config.json", "processor_config.json")
+# What a model takes beside text.
+IMAGES, SOUND, EITHER = "images", "sound", "images or sound"
+_MISSING = {
+    IMAGES: "it has no part for images",
+    SOUND: "it has no part for sound at 16 kHz",
+    EITHER: "it has no part for images, and none for sound at 16 kHz",
+}
 
 
-def load_processor(folder: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[ProcessorMixin | None, str]:
+def load_processor(
+    folder: Path, tokenizer: PreTrainedTokenizerBase, takes: str = IMAGES
+) -> tuple[ProcessorMixin | None, str]:
     """Return the processor of the model in `folder`, or None with a sentence that says why there is none.
 
-    `tokenizer`: the model's, as it was loaded.
+    `tokenizer`: the model's, as it was loaded. `takes`: what the model takes beside text, IMAGES, SOUND or EITHER.
     """
-    if importlib.util.find_spec("PIL") is None:
+    if takes != SOUND and importlib.util.find_spec("PIL") is None:
         return None, "This loader's environment cannot read images."
     if not folder.is_dir() or not any((folder / name).is_file() for name in _FILES):
-        return None, "Its folder has no preprocessor_config.json, so images cannot be prepared for it."
+        return None, f"Its folder has no preprocessor_config.json, so {takes} cannot be prepared for it."
     try:
-        return _load(folder, tokenizer), ""
+        return _load(folder, tokenizer, takes), ""
     except Exception as error:
-        return None, f"Its processor for images cannot be loaded ({error})."
+        return None, f"Its processor for {takes} cannot be loaded ({error})."
 
 
-def _load(folder: Path, tokenizer: PreTrainedTokenizerBase) -> ProcessorMixin:
+def _load(folder: Path, tokenizer: PreTrainedTokenizerBase, takes: str) -> ProcessorMixin:
     from transformers import AutoConfig, AutoImageProcessor, AutoProcessor
 
     options: dict[str, object] = {
@@ -49,7 +58,7 @@ def _load(folder: Path, tokenizer: PreTrainedTokenizerBase) -> ProcessorMixin:
         if found is None or "video_processor" not in found.get_attributes():
             raise
     else:
-        raise ValueError("it has no part for images, and none for sound at 16 kHz")
+        raise ValueError(_MISSING[takes])
     images = AutoImageProcessor.from_pretrained(str(folder), **options)
     values = _own_values(folder, found)
     return _for_images(found)(image_processor=images, tokenizer=tokenizer, video_processor=None, **values)

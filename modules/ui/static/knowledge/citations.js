@@ -32,9 +32,11 @@ function replaceNumbers(node, known) {
 }
 
 function citation(passage) {
-  const label = `Passage ${passage.number}: ${placeOf(passage)}`;
-  const attributes = { type: "button", class: "citation", "aria-label": label, title: placeOf(passage) };
-  return h("button", { ...attributes, onclick: () => openPassage(passage) }, String(passage.number));
+  const { number, name, page, line } = passage;
+  const label = page ? `Passage ${number}: ${name}, page ${page}` : `Passage ${number}: ${name}, line ${line}`;
+  const attributes = { type: "button", class: "citation", translate: "yes", "aria-label": label };
+  const onclick = () => openPassage(passage);
+  return h("button", { ...attributes, title: placeOf(passage), onclick }, String(number));
 }
 
 /** Return the list of the passages, folded. */
@@ -55,7 +57,7 @@ export function drawSources(passages) {
   );
 }
 
-const placeOf = ({ name, page, line }) => `${name}, ${page ? `page ${page}` : `line ${line}`}`;
+const placeOf = ({ name, page, line }) => (page ? `${name}, page ${page}` : `${name}, line ${line}`);
 
 /** Show a passage in its document. If the document has changed, the passage as the model read it. */
 async function openPassage(passage) {

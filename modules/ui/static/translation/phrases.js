@@ -1,6 +1,8 @@
 // Finds the translation of a text. Texts with values are found by their fixed parts: "{0} of {1} tokens".
 
 const PLACEHOLDER = /\{(\d+)\}/g;
+const ANY_VALUE = "([^]*?)";
+const NUMBER = "((?:≈ )?\\d[\\d.,]*)";
 // A pattern with less fixed text than this would match texts that only look like it.
 const LEAST_FIXED = 4;
 
@@ -9,22 +11,26 @@ export class Phrases {
   constructor(catalog) {
     this.exact = new Map();
     this.patterns = [];
+    this.counts = [];
     for (const [text, translation] of Object.entries(catalog)) {
-      if (/\{\d+\}/.test(text)) this.#addPattern(text, translation);
+      // "{0} tokens" beside "1 token" counts something.
+      const isCount = text.startsWith("{0} ") && Object.hasOwn(catalog, `1 ${text.slice(4, -1)}`);
+      if (/\{\d+\}/.test(text)) this.#addPattern(text, translation, isCount);
       else this.exact.set(text, translation);
     }
     // The pattern with the longest fixed text is the most specific one.
     this.patterns.sort((first, second) => second.fixed - first.fixed);
   }
 
-  #addPattern(text, translation) {
+  #addPattern(text, translation, isCount) {
     const parts = text.split(/\{\d+\}/);
     const fixed = parts.join("").length;
     if (parts.join("").replace(/[^\p{L}]/gu, "").length < LEAST_FIXED) return;
     const order = [...text.matchAll(PLACEHOLDER)].map(([, number]) => number);
-    const source = parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("([^]*?)");
+    const source = parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(isCount ? NUMBER : ANY_VALUE);
     const anchor = parts.reduce((longest, part) => (part.length > longest.length ? part : longest), "");
-    this.patterns.push({ expression: new RegExp(`^${source}$`), order, translation, anchor, fixed });
+    const list = isCount ? this.counts : this.patterns;
+    list.push({ expression: new RegExp(`^${source}$`), order, translation, anchor, fixed });
   }
 
   /**
@@ -35,7 +41,7 @@ export class Phrases {
   find(text) {
     const inner = text.trim();
     if (!inner) return null;
-    const found = this.exact.get(inner) ?? this.#withUnit(inner) ?? this.#byPattern(inner);
+    const found = this.#value(inner) ?? this.#withUnit(inner) ?? this.#byPattern(inner, this.patterns);
     return found === null ? null : text.replace(inner, () => found);
   }
 
@@ -46,13 +52,17 @@ export class Phrases {
     return found === undefined ? null : `${found} (${this.exact.get(unit) ?? unit})`;
   }
 
-  #byPattern(text) {
-    for (const { expression, order, translation, anchor } of this.patterns) {
+  /** Translate a text that may stand in others: the name of a tab, or a number of things. */
+  #value(text) {
+    return this.exact.get(text) ?? this.#byPattern(text, this.counts);
+  }
+
+  #byPattern(text, patterns) {
+    for (const { expression, order, translation, anchor } of patterns) {
       const match = text.includes(anchor) && expression.exec(text);
       if (!match) continue;
       const values = Object.fromEntries(order.map((number, index) => [number, match[index + 1]]));
-      // A value may be a text of the page itself, such as the name of a tab.
-      const valueOf = (number) => this.exact.get(values[number]) ?? values[number];
+      const valueOf = (number) => this.#value(values[number]) ?? values[number];
       return translation.replace(PLACEHOLDER, (whole, number) => (number in values ? valueOf(number) : whole));
     }
     return null;

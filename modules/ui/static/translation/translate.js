@@ -7,7 +7,7 @@ import { address, get } from "../requests.js";
 import { isName, translateChosen } from "./choices.js";
 import { Phrases } from "./phrases.js";
 
-// Texts from outside: messages, titles of chats, names, code.
+// Texts from outside: messages, titles of chats, names, code. What Paddock writes into them is marked as its own.
 const FOREIGN = [
   "[translate=no]",
   ".message-body",
@@ -15,6 +15,8 @@ const FOREIGN = [
   "#chat-heading",
   ".palette-row [translate=no]",
   ".attached",
+  ".attachment-name",
+  ".summary-text",
   ".edit-area",
   ".extension",
   ".extension-view",
@@ -25,6 +27,8 @@ const FOREIGN = [
   "script",
   "style",
 ].join(", ");
+const OWN = "[translate=yes]";
+const MARKED = `${FOREIGN}, ${OWN}`;
 const ATTRIBUTES = ["aria-label", "title", "placeholder", "alt"];
 const WITH_ATTRIBUTES = ATTRIBUTES.map((name) => `[${name}]`).join(", ");
 
@@ -54,14 +58,25 @@ function translateChanges(changes) {
   }
 }
 
-/** Translate a node and everything in it. */
+/** Return true if a text in this element is from outside. The nearest element that is marked decides. */
+function isForeign(element) {
+  const nearest = element.closest(MARKED);
+  return nearest !== null && !nearest.matches(OWN);
+}
+
+/** Translate a node and everything in it that is Paddock's own. */
 function translateTree(node) {
   if (node.nodeType === Node.TEXT_NODE) return translateText(node);
-  if (node.nodeType !== Node.ELEMENT_NODE || node.closest(FOREIGN)) return;
-  const accept = (one) =>
-    one.nodeType === Node.ELEMENT_NODE
-      ? one.matches(FOREIGN) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_SKIP
-      : NodeFilter.FILTER_ACCEPT;
+  if (node.nodeType !== Node.ELEMENT_NODE) return;
+  if (!isForeign(node)) translateOwn(node);
+  for (const part of node.querySelectorAll(OWN)) translateOwn(part);
+}
+
+function translateOwn(node) {
+  const accept = (one) => {
+    if (one.nodeType !== Node.ELEMENT_NODE) return NodeFilter.FILTER_ACCEPT;
+    return one.matches(FOREIGN) || one.matches(OWN) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_SKIP;
+  };
   const walker = document.createTreeWalker(node, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, accept);
   const texts = [];
   while (walker.nextNode()) texts.push(walker.currentNode);
@@ -72,7 +87,7 @@ function translateTree(node) {
 }
 
 function translateText(node) {
-  if (node.parentElement && !node.parentElement.closest(FOREIGN)) replace(node);
+  if (node.parentElement && !isForeign(node.parentElement)) replace(node);
 }
 
 function replace(node) {
@@ -83,9 +98,9 @@ function replace(node) {
 }
 
 function translateAttribute(element, name) {
-  // Forms find an option by its label. A field for a message has a label of the page, though its text is foreign.
+  // Forms find an option by its label. A field or a block has a label of the page, though its text is foreign.
   if (!element.hasAttribute(name) || element.matches("[role=option]")) return;
-  if (element.closest(FOREIGN) && !element.matches("textarea")) return;
+  if (isForeign(element.matches("textarea, pre") ? element.parentElement : element)) return;
   const text = element.getAttribute(name);
   const found = phrases.find(text);
   if (found !== null && found !== text) element.setAttribute(name, found);

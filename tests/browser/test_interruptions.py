@@ -84,6 +84,82 @@ def test_a_page_that_was_hidden_keeps_the_open_editor_and_folds(page: Any) -> No
     assert page.locator(".message").count() == 4
 
 
+def test_a_message_that_is_not_sent_comes_back_beside_what_was_typed_since(page: Any) -> None:
+    first, second = two_chats(page, "Sent from here", "Another place")
+    held: list[Any] = []
+    page.route("**/send", lambda route: held.append(route))  # a builtin cannot be marked
+    with page.expect_request("**/send"):
+        page.fill(FIELD, "Refused")
+        page.keyboard.press("Enter")
+    page.keyboard.type("Typed since")
+    held.pop().fulfill(status=400, json=REFUSAL)
+    has(page, "Refused\n\nTyped since")
+    with page.expect_request("**/send"):
+        page.keyboard.press("Enter")
+    show(page, second)
+    page.fill(FIELD, "A draft of the other chat")
+    with page.expect_response("**/send"):
+        held.pop().fulfill(status=400, json=REFUSAL)
+    page.wait_for_selector(".toast >> text=The disk is full")
+    page.unroute("**/send")
+    assert page.input_value(FIELD) == "A draft of the other chat"
+    page.fill(FIELD, "")
+    show(page, first)
+    has(page, "Refused\n\nTyped since")
+    page.fill(FIELD, "")
+
+
+def test_a_chat_that_was_opened_while_another_is_created_keeps_its_draft(page: Any) -> None:
+    ask(page, "A chat with a draft")
+    other = chat(page)
+    page.fill(FIELD, "This draft stays here")
+    new_chat(page)
+    held: list[Any] = []
+    page.route(
+        "**/paddock/chats", lambda route: held.append(route) if route.request.method == "POST" else route.continue_()
+    )
+    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/chats")):
+        page.fill(FIELD, "The first words of a new chat")
+        page.keyboard.press("Enter")
+    show(page, other)
+    has(page, "This draft stays here")
+    with page.expect_response("**/send"):
+        held.pop().continue_()
+    page.click(".chat-row >> text=The first words of a new chat")
+    page.wait_for_selector(f"{NEWEST} >> text=The first words of a new chat")
+    assert page.input_value(FIELD) == ""
+    show(page, other)
+    assert page.input_value(FIELD) == "This draft stays here"
+    page.fill(FIELD, "")
+
+
+def test_two_changes_of_a_new_chat_make_one_chat(page: Any) -> None:
+    made = page.evaluate(
+        "Promise.all([1, 2].map(async () => { await paddock.panel.refresh(); return paddock.panel.create(); }))"
+    )
+    assert made[0] == made[1] == chat(page)
+
+
+def test_dictated_words_go_to_the_chat_in_which_they_were_spoken(page: Any) -> None:
+    first, second = two_chats(page, "Spoken here", "Silent")
+    page.fill(FIELD, "Written")
+    page.evaluate(
+        "() => { const { dictation } = paddock.composer;"
+        " [dictation.state, dictation.stop] = ['recording', async () => new Blob(['sound'])]; }"
+    )
+    held: list[Any] = []
+    page.route("**/voice/dictation", lambda route: held.append(route))  # a builtin cannot be marked
+    with page.expect_request("**/voice/dictation"):
+        page.click("#dictate")
+    show(page, second)
+    held.pop().fulfill(json={"text": "and said"})
+    page.wait_for_selector("#dictate[data-state=idle]")
+    assert page.input_value(FIELD) == ""
+    show(page, first)
+    has(page, "Written and said")
+    page.fill(FIELD, "")
+
+
 def test_the_page_does_not_reload_under_an_open_window(page: Any) -> None:
     page.click("#list-menu")
     page.get_by_role("menuitem", name="Prompts…").click()
@@ -96,3 +172,57 @@ def test_the_page_does_not_reload_under_an_open_window(page: Any) -> None:
     with page.expect_navigation():
         page.keyboard.press("Escape")
         page.clock.run_for(5_000)
+
+
+def test_what_is_typed_while_the_model_writes_the_message_stays(page: Any) -> None:
+    fields = {"name": "Mabel", "greetings": [" ".join(f"word{number}" for number in range(200))]}
+    saved = call(page, "/characters/save", {"name": "", "fields": fields})["name"]
+    try:
+        made = call(page, "/characters/chat", {"characters": [saved]})["id"]
+        page.evaluate("id => paddock.open(id)", made)
+        page.click("#impersonate")
+        page.wait_for_function(f"document.querySelector('{FIELD}').value")
+        page.fill(FIELD, "My own words")
+        page.wait_for_selector("#impersonate:not(.some)")
+        assert page.input_value(FIELD) == "My own words"
+        page.fill(FIELD, "")
+    finally:
+        call(page, "/characters/delete", {"name": saved})
+
+
+def test_a_new_picture_and_a_closed_window_keep_what_was_typed(page: Any) -> None:
+    saved = call(page, "/characters/save", {"name": "", "fields": {"name": "Ines", "greetings": [""]}})["name"]
+    file = {"name": "ines.png", "mimeType": "image/png", "buffer": plain_picture(40, 60)}
+    try:
+        page.click("#open-characters")
+        page.get_by_role("button", name="Edit Ines").click()
+        page.locator("#characters-panel").get_by_label("Personality").fill("Not saved yet")
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Change picture…").click()
+        chooser.value.set_files([file])
+        page.wait_for_selector(".card-head .avatar img")
+        assert page.locator("#characters-panel").get_by_label("Personality").input_value() == "Not saved yet"
+        page.keyboard.press("Escape")
+        page.click("#open-characters")
+        assert page.locator("#characters-panel").get_by_label("Personality").input_value() == "Not saved yet"
+    finally:
+        call(page, "/characters/delete", {"name": saved})
+
+
+def test_a_generation_that_fails_after_a_switch_leaves_the_words_of_the_other_notebook(page: Any) -> None:
+    page.click("[data-view=notebook]")
+    page.fill("#notebook-text", "Text of the first notebook")
+    page.wait_for_function("!paddock.notebook.unsaved")
+    name = call(page, "/notebooks/create", {"title": "Second"})["name"]
+    held: list[Any] = []
+    page.route("**/notebook/generate", lambda route: held.append(route))  # a builtin cannot be marked
+    with page.expect_request("**/notebook/generate"):
+        page.click("#notebook-generate")
+    page.evaluate("paddock.notebook.list.refresh()")
+    page.select_option("#notebook-choice", name)
+    page.wait_for_function("name => paddock.notebook.name === name", arg=name)
+    held.pop().fulfill(status=400, json=REFUSAL)
+    page.wait_for_selector(".toast >> text=The disk is full")
+    assert not page.evaluate("paddock.notebook.unsaved")
+    page.click("#notebook-delete")
+    page.wait_for_function("paddock.notebook.name === ''")

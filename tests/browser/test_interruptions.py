@@ -140,6 +140,40 @@ def test_two_changes_of_a_new_chat_make_one_chat(page: Any) -> None:
     assert made[0] == made[1] == chat(page)
 
 
+def test_an_edit_is_answered_in_its_own_chat(page: Any) -> None:
+    first, second = two_chats(page, "Edited here", "Opened then")
+    held: list[Any] = []
+    page.route("**/edit", lambda route: held.append(route))  # a builtin cannot be marked
+    action(page, ".message.user", "Edit")
+    page.fill(".edit-area", "Edited words")
+    with page.expect_request("**/edit"):
+        page.click(".edit-form >> text=Save and send")
+    show(page, second)
+    with page.expect_response("**/regenerate") as answered:
+        held.pop().continue_()
+    assert first in answered.value.url and answered.value.ok
+    show(page, first)
+    page.wait_for_selector(f"{NEWEST} >> text=Edited words")
+
+
+def test_an_edit_is_saved_once_while_its_file_is_read(page: Any) -> None:
+    ask(page, "Saved once")
+    edits: list[str] = []
+    page.on("request", lambda request: edits.append(request.url) if request.url.endswith("/edit") else None)
+    held: list[Any] = []
+    page.route("**/attachments?*", lambda route: held.append(route))  # a builtin cannot be marked
+    action(page, ".message.user", "Edit")
+    with page.expect_request("**/attachments?*"):
+        page.set_input_files(
+            ".edit-form input[type=file]", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"words"}
+        )
+    page.locator(".edit-form >> text=Save only").dblclick()
+    held.pop().continue_()
+    page.wait_for_selector(".message.user .attached")
+    page.wait_for_selector(".edit-form", state="detached")
+    assert len(edits) == 1
+
+
 def test_dictated_words_go_to_the_chat_in_which_they_were_spoken(page: Any) -> None:
     first, second = two_chats(page, "Spoken here", "Silent")
     page.fill(FIELD, "Written")

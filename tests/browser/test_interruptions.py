@@ -174,6 +174,21 @@ def test_an_edit_is_saved_once_while_its_file_is_read(page: Any) -> None:
     assert len(edits) == 1
 
 
+def test_a_message_about_a_window_is_in_front_of_it(page: Any) -> None:
+    assert page.locator("body > #toasts[role=status]").count() == 1
+    page.click("#list-menu")
+    page.get_by_role("menuitem", name="Prompts…").click()
+    page.click("dialog:modal >> text=Save")
+    # What is behind an open window has no role, and takes no clicks.
+    note = page.get_by_role("status").locator(".toast")
+    note.wait_for()
+    note.get_by_role("button", name="Dismiss").click()
+    page.click("dialog:modal >> text=Save")
+    note.wait_for()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("body > #toasts > .toast")
+
+
 def test_dictated_words_go_to_the_chat_in_which_they_were_spoken(page: Any) -> None:
     first, second = two_chats(page, "Spoken here", "Silent")
     page.fill(FIELD, "Written")

@@ -174,6 +174,21 @@ def test_an_edit_is_saved_once_while_its_file_is_read(page: Any) -> None:
     assert len(edits) == 1
 
 
+def test_folders_stay_open_when_another_one_is_opened(page: Any) -> None:
+    made = [call(page, "/folders", {"name": name})["id"] for name in ("Near", "Far")]
+    page.evaluate("dispatchEvent(new Event('paddock-chats-changed'))")
+    try:
+        for folder in made:
+            page.wait_for_selector(f'[data-fold="{folder}"]')
+        for folder in made:
+            page.click(f'[data-fold="{folder}"] summary')
+        page.evaluate("paddock.sidebar.draw()")
+        assert [page.get_attribute(f'[data-fold="{folder}"]', "open") for folder in made] == ["", ""]
+    finally:
+        for folder in made:
+            call(page, f"/folders/{folder}/delete", {})
+
+
 def test_a_message_about_a_window_is_in_front_of_it(page: Any) -> None:
     assert page.locator("body > #toasts[role=status]").count() == 1
     page.click("#list-menu")
@@ -187,6 +202,18 @@ def test_a_message_about_a_window_is_in_front_of_it(page: Any) -> None:
     note.wait_for()
     page.keyboard.press("Escape")
     page.wait_for_selector("body > #toasts > .toast")
+
+
+def test_a_double_click_deletes_no_chat_for_ever(page: Any) -> None:
+    ask(page, "Almost gone")
+    chat_id = chat(page)
+    call(page, f"/chats/{chat_id}/trash", {})
+    page.click("#list-menu")
+    page.get_by_role("menuitem", name="Trash…").click()
+    page.get_by_role("button", name="Delete all for ever").dblclick()
+    page.get_by_role("button", name="Really delete").wait_for()
+    listed = page.evaluate("fetch('paddock/chats/trash').then((answer) => answer.json())")
+    assert chat_id in [one["id"] for one in listed]
 
 
 def test_dictated_words_go_to_the_chat_in_which_they_were_spoken(page: Any) -> None:
@@ -258,6 +285,40 @@ def test_a_new_picture_and_a_closed_window_keep_what_was_typed(page: Any) -> Non
         call(page, "/characters/delete", {"name": saved})
 
 
+def test_the_window_of_tools_looks_again_after_a_request_that_failed(page: Any) -> None:
+    def answer(state: str) -> dict[str, Any]:
+        source = {"title": "clock", "state": state, "note": "", "warning": "", "tools": [], "server": True}
+        return {"status": 200, "json": {"sources": [source], "on": 0, "must_call": False}}
+
+    answers = [answer("starting"), {"status": 400, "json": REFUSAL}, answer("ready")]
+    page.route("**/paddock/tools?chat=*", lambda route: route.fulfill(**answers.pop(0)))
+    page.click("#open-tools")
+    page.wait_for_selector('#tools-panel [data-state="ready"]')
+
+
+def test_the_sound_of_a_stopped_reading_is_not_played_beside_the_next(page: Any) -> None:
+    ask(page, "Read once")
+    page.evaluate(
+        "() => { const fetched = window.fetch; [window.sounds, window.played] = [[], 0];"
+        " const sound = { ok: true, blob: async () => new Blob(['sound']) };"
+        " window.fetch = (...asked) => String(asked[0]).endsWith('/voice/speech')"
+        " ? new Promise((done) => sounds.push(() => done(sound))) : fetched(...asked);"
+        " const play = () => { played += 1; return new Promise(() => {}); };"
+        " window.Audio = class extends EventTarget { play() { return play(); } pause() {} }; }"
+    )
+    for name in ("Read aloud", "Stop reading", "Read aloud"):
+        action(page, NEWEST, name)
+    page.evaluate("() => { for (const come of sounds) come(); return new Promise((done) => setTimeout(done)); }")
+    assert page.evaluate("[sounds.length, played]") == [2, 1]
+
+
+def test_the_end_of_a_job_is_announced_in_the_workshop(page: Any) -> None:
+    page.click("[data-view=workshop]")
+    page.evaluate("paddock.workshop.jobEnded(null)")
+    page.evaluate("paddock.workshop.jobEnded({ id: 'x', title: 'Quantize small', status: 'finished', message: '' })")
+    page.wait_for_selector("#announcer >> text=Quantize small has finished.", state="attached")
+
+
 def test_a_generation_that_fails_after_a_switch_leaves_the_words_of_the_other_notebook(page: Any) -> None:
     page.click("[data-view=notebook]")
     page.fill("#notebook-text", "Text of the first notebook")
@@ -275,3 +336,26 @@ def test_a_generation_that_fails_after_a_switch_leaves_the_words_of_the_other_no
     assert not page.evaluate("paddock.notebook.unsaved")
     page.click("#notebook-delete")
     page.wait_for_function("paddock.notebook.name === ''")
+
+
+def test_prompts_are_not_offered_once_more_was_typed(page: Any) -> None:
+    held: list[Any] = []
+    page.route("**/prompts", lambda route: held.append(route))  # a builtin cannot be marked
+    with page.expect_request("**/prompts"):
+        page.fill(FIELD, "/")
+    page.fill(FIELD, "/tmp is full")
+    with page.expect_response("**/prompts"):
+        held.pop().fulfill(json=[])
+    page.evaluate("fetch('paddock/start').then(() => new Promise((done) => setTimeout(done)))")
+    assert page.is_hidden("#prompt-list")
+    page.fill(FIELD, "")
+
+
+def test_a_chat_that_could_not_be_deleted_is_watched_again(page: Any) -> None:
+    ask(page, "Not deleted")
+    page.route("**/chats/many", lambda route: route.fulfill(status=400, json=REFUSAL))
+    page.evaluate("paddock.sidebar.select(paddock.chat)")
+    page.click(".selection-bar >> text=Delete")
+    page.wait_for_selector(".toast >> text=The disk is full")
+    # While it is set, the page would not say that the chat was deleted in another tab.
+    assert page.evaluate("paddock.sidebar.removing") is None

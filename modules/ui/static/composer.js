@@ -29,7 +29,8 @@ export class Composer {
     this.note = h("p", { id: "composer-note", class: "composer-note", role: "status", hidden: true });
     const changed = () => this.area && this.#updateButton();
     this.attachments = new Attachments({ changed, insert: (text) => this.insert(text) });
-    this.dictation = new Dictation({ insert: (text) => this.insertWords(text), openExtensions });
+    const insert = (text, chat) => this.insertWords(text, chat);
+    this.dictation = new Dictation({ target: () => this.target, insert, openExtensions });
   }
 
   async attach() {
@@ -117,8 +118,12 @@ export class Composer {
     this.focus();
   }
 
-  /** Put words where the cursor is, apart from the words around them. */
-  insertWords(text) {
+  /** Put words where the cursor is, apart from the words around them; for another chat, at the end of its draft. */
+  insertWords(text, chat = this.target.chat) {
+    if (chat !== this.target.chat) {
+      const draft = localStorage.getItem(DRAFT + chat);
+      return saveDraft(DRAFT + chat, [draft, text].filter(Boolean).join(" "));
+    }
     const { value, selectionStart, selectionEnd } = this.area;
     const before = /\S$/.test(value.slice(0, selectionStart)) ? " " : "";
     const after = /^\S/.test(value.slice(selectionEnd)) ? " " : "";
@@ -176,9 +181,16 @@ export class Composer {
     this.fill("");
     if ((await this.send(text, files)) !== false) return;
     if (files.length) this.attachments.restore(target.chat, files);
-    if (this.area.value) return;
-    if (this.target.chat === target.chat) this.fill(text);
-    else saveDraft(DRAFT + target.chat, text);
+    this.#restore(target.chat, text);
+  }
+
+  /** Put a text that was not sent back into its chat's field, before what was typed since. */
+  #restore(chat, text) {
+    const isOpen = this.target.chat === chat;
+    const since = isOpen ? this.area.value : localStorage.getItem(DRAFT + chat);
+    const whole = [text, since].filter(Boolean).join("\n\n");
+    if (isOpen) this.fill(whole);
+    else saveDraft(DRAFT + chat, whole || null);
   }
 }
 

@@ -193,10 +193,17 @@ class Page {
     toast(`The chat that was open here does not exist: ${reason}. This is a new chat.`, { error: true });
   }
 
-  /** Create the new chat that is open. Resolve to its id, or false if that failed. */
-  async #createNow() {
+  /** Create the new chat that is open. Resolve to its id, or false if that failed. Who asks twice gets one chat. */
+  #createNow() {
+    this.creating ??= this.#createOnce().finally(() => (this.creating = null));
+    return this.creating;
+  }
+
+  async #createOnce() {
     const head = await attempt(() => post("/chats", {}));
     if (head === false) return false;
+    // Another chat was opened in the time between: it stays open, and keeps its draft.
+    if (this.chat) return head.id;
     this.composer.moveDraftTo(head.id);
     const focus = this.panel.dialog.open && /** @type {HTMLElement} */ (document.activeElement);
     this.open(head.id);
@@ -206,10 +213,11 @@ class Page {
 
   /** Send a message. Resolve to false if it was not stored. */
   async send(text, files = []) {
-    if (!this.chat && !(await this.#createNow())) return false;
-    this.replies.ask(this.chat);
+    const chat = this.chat || (await this.#createNow());
+    if (!chat) return false;
+    if (chat === this.chat) this.replies.ask(chat);
     try {
-      const { result } = await post(`/chats/${encodeURIComponent(this.chat)}/send`, { text, files });
+      const { result } = await post(`/chats/${encodeURIComponent(chat)}/send`, { text, files });
       if (result.waiting) toast("The model is still loading. Your message is answered once it has loaded.");
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
@@ -224,10 +232,10 @@ class Page {
     return true;
   }
 
-  /** Post an action of this chat. */
-  act(verb, body = {}) {
-    if (verb === "regenerate") this.replies.ask(this.chat);
-    return attempt(() => post(`/chats/${encodeURIComponent(this.chat)}/${verb}`, body));
+  /** Post an action of this chat, or of the one that was open when the person began it. */
+  act(verb, body = {}, chat = this.chat) {
+    if (verb === "regenerate" && chat === this.chat) this.replies.ask(chat);
+    return attempt(() => post(`/chats/${encodeURIComponent(chat)}/${verb}`, body));
   }
 
   #messages(change) {

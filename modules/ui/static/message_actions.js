@@ -51,14 +51,16 @@ export class MessageActions {
   }
 
   async #openEditor(card, focus) {
+    const { chat } = this.page;
     const text = await this.#source(card);
-    this.page.transcript.edit(card, text, (...changed) => this.#edit(card, ...changed), focus);
+    this.page.transcript.edit(card, text, (...changed) => this.#edit(chat, card, ...changed), focus);
   }
 
-  async #edit(card, text, resend, files) {
+  /** Save the text of a message of `chat`, which may not be open any more. */
+  async #edit(chat, card, text, resend, files) {
     const changed = files ? { files, changes_files: true } : {};
-    const answer = await this.page.act("edit", { message: card.id, text, ...changed });
-    if (answer !== false && resend) await this.page.act("regenerate", { message: answer.result });
+    const answer = await this.page.act("edit", { message: card.id, text, ...changed }, chat);
+    if (answer !== false && resend) await this.page.act("regenerate", { message: answer.result }, chat);
     return answer;
   }
 

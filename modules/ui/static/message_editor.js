@@ -22,7 +22,9 @@ export function editMessage(find, card, text, save, focus = true) {
   const area = h("textarea", { class: "edit-area", dir: "auto", "aria-label": "Edit this message" });
   const key = DRAFT + card.id;
   area.value = localStorage.getItem(key) ?? text;
+  let [finishing, closed] = [false, false];
   const close = () => {
+    closed = true;
     const hadFocus = form.contains(document.activeElement);
     message.classList.remove("editing");
     form.remove();
@@ -31,7 +33,13 @@ export function editMessage(find, card, text, save, focus = true) {
   };
   const files = isUser ? new EditedFiles((card.parts ?? []).filter((part) => part.hash)) : null;
   const finish = async (resend) => {
+    // The host may still read a file: a second click must not save, and send, twice.
+    if (finishing) return;
+    finishing = true;
     const kept = (await files?.take()) ?? [];
+    finishing = false;
+    // The person has cancelled in the time between.
+    if (closed) return;
     if (isUser && !area.value.trim() && !kept.length)
       return toast("An empty message cannot be sent. Write something first.", { error: true });
     close();

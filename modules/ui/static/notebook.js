@@ -114,11 +114,10 @@ export class Notebook {
     const save = async () => {
       if (verb === "write" && (!this.unsaved || this.writing)) return;
       clearTimeout(this.timer);
-      const { edits } = this;
+      const { edits, author, name: notebook } = this;
       try {
-        const { author, name: notebook } = this;
         await post(`/notebook/${verb}`, { notebook, author, text: this.area.value, tokens: this.tokenPanel.on });
-        if (edits === this.edits) this.#saved();
+        if (edits === this.edits && notebook === this.name) this.#saved();
       } catch (error) {
         if (!(error instanceof RequestError)) throw error;
         // Show once that the text cannot be saved, however often it is tried.
@@ -126,6 +125,8 @@ export class Notebook {
           toast(error.message, { error: true, detail: error.detail });
         if (this.failure !== error.message) removeToast(this.failure);
         this.failure = verb === "write" ? error.message : null;
+        // Another notebook is shown now, whose text may not have come yet.
+        if (notebook !== this.name) return false;
         // The model is writing for another page: this page shows that text now.
         if (this.writing) return false;
         this.#saveDraft();

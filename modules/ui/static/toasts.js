@@ -42,13 +42,20 @@ function startTimer(note) {
   timers.set(note, setTimeout(expire, note.classList.contains("error") ? ERROR_MILLISECONDS : MILLISECONDS));
 }
 
-/** Return the element that holds all toasts. */
+const element = h("div", { id: "toasts", role: "status", "aria-live": "polite" });
+
+/**
+ * Return the element that holds all toasts. It is in the open window, if there is one: behind that, the page is
+ * covered, takes no clicks and is silent.
+ */
 function shelf() {
-  const found = $("#toasts");
-  if (found) return found;
-  const made = h("div", { id: "toasts", role: "status", "aria-live": "polite" });
-  document.body.append(made);
-  return made;
+  const place = $$("dialog:modal").at(-1) ?? document.body;
+  if (element.parentElement === place) return element;
+  place.append(element);
+  // A window may be removed when it closes.
+  const leave = () => element.parentElement === place && document.body.append(element);
+  if (place !== document.body) place.addEventListener("close", leave, { once: true });
+  return element;
 }
 
 /** Remove the toasts that show this text, because it is no longer true. */
@@ -62,6 +69,8 @@ export const removeDisconnected = () => removeToast(DISCONNECTED);
 
 /** Show the toasts that events of forms send (`toast` in event_feedback.py). */
 export function showToastsOfEvents() {
+  // Screen readers announce what is put into a region that is there already.
+  shelf();
   addEventListener("paddock-toast", (/** @type {CustomEvent} */ event) => {
     if (!event.detail) return;
     const { text, error, undo } = JSON.parse(event.detail);

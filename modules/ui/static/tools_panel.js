@@ -50,6 +50,13 @@ export class ToolsPanel {
     const { chat } = this;
     const tools = await attempt(() => get(`/tools?chat=${encodeURIComponent(chat)}`));
     if (tools && chat === this.chat) this.#draw(tools);
+    // The host may answer again in a moment.
+    else if (this.starting) this.#lookAgain();
+  }
+
+  #lookAgain() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.dialog.open && this.refresh(), LOOK_AGAIN);
   }
 
   async #change(path, body) {
@@ -63,8 +70,8 @@ export class ToolsPanel {
     this.#mark(on);
     clearTimeout(this.timer);
     // Servers that start say nothing to the page: look again until they have.
-    if (sources.some(({ state }) => state === "starting"))
-      this.timer = setTimeout(() => this.dialog.open && this.refresh(), LOOK_AGAIN);
+    this.starting = sources.some(({ state }) => state === "starting");
+    if (this.starting) this.#lookAgain();
     this.scope.textContent = this.chat
       ? "The model may call these tools in this chat. Each call asks you first."
       : "The model may call these tools in new chats. Each call asks you first.";

@@ -78,7 +78,9 @@ export class Transcript {
   }
 
   /** Apply a change of the list (`messages` in chat_feed.py). Return false if the button that had the focus is gone. */
-  applyChange({ keep, set, add, living, cut }) {
+  applyChange(change) {
+    const { set, living, cut } = change;
+    const { keep, add } = this.#withoutKnown(change);
     const lastBefore = this.last?.id;
     const focus = this.#focusedButton();
     const draw = (card) => drawMessage(card, card.id === living, this.actions);
@@ -102,6 +104,18 @@ export class Transcript {
     for (const card of [...set, ...add]) if (card.id !== living && hasDraft(card)) this.actions.edit(card, false);
     if (this.atEnd || (this.last?.id !== lastBefore && add.some((card) => card.role === "user"))) this.scrollToEnd();
     return !focus || this.#restoreFocus(focus);
+  }
+
+  /**
+   * Return {keep, add} of a change without the messages that are shown as they are. A new connection sends all of them:
+   * drawing them again would close folds and fields, and the next key would be a shortcut.
+   */
+  #withoutKnown({ keep, add, living }) {
+    const isKnown = (card, place) =>
+      card.id !== living && JSON.stringify(card) === JSON.stringify(this.cards[keep + place]);
+    const first = add.findIndex((card, place) => !isKnown(card, place));
+    const known = first < 0 ? add.length : first;
+    return { keep: keep + known, add: add.slice(known) };
   }
 
   /** Find the living reply. Its branch may not be shown: another tab may have switched to another one. */

@@ -44,12 +44,19 @@ export function watchActivity() {
   listen(["click"], (event) => event.isTrusted && touched.add(event.target.closest?.(ACCORDION) ?? event.target));
 }
 
-/** Wait until the person pauses and no request waits for an answer, but not longer than a minute. */
+/**
+ * Wait until the person pauses and no request waits for an answer, but not longer than a minute. What is typed into a
+ * window is not restored, so an open window is waited for as long as it takes.
+ */
 export async function waitForPause() {
-  const start = performance.now();
+  let start = performance.now();
   const busy = () =>
     pressed || performance.now() - lastActivity < PAUSE || pendingRequests() || isWaitingForHost() || $(".chat-title");
-  while (busy() && performance.now() - start < MAX_WAIT) await new Promise((resolve) => setTimeout(resolve, 100));
+  for (;;) {
+    if ($("dialog[open]")) start = performance.now();
+    else if (!busy() || performance.now() - start >= MAX_WAIT) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }
 
 /** Save the state of the view until `restoreViewState` is called. */

@@ -104,10 +104,14 @@ export function drawCharacterEditor(panel, name, facts) {
 }
 
 function head(panel, name, { title, picture }) {
+  let face = avatar("characters", name, picture, title);
+  // The form stays as it is: it may have changes that are not saved.
   const setPicture = ([file]) =>
     attempt(async () => {
-      await put(`/characters/picture?name=${encodeURIComponent(name)}`, file);
-      panel.edit(name);
+      const found = await put(`/characters/picture?name=${encodeURIComponent(name)}`, file);
+      const changed = avatar("characters", name, found.picture, title);
+      face.replaceWith(changed);
+      face = changed;
     });
   const remove = async () => {
     if ((await attempt(() => post("/characters/delete", { name }))) === false) return;
@@ -126,7 +130,7 @@ function head(panel, name, { title, picture }) {
   return h(
     "div",
     { class: "card-head" },
-    avatar("characters", name, picture, title),
+    face,
     h(
       "div",
       { class: "card-actions" },

@@ -65,8 +65,9 @@ export class CharactersPanel {
     return tabs;
   }
 
+  /** Open the window. A form that was being filled in when it was closed is still there. */
   async open(view = this.view) {
-    await this.show(view);
+    if (view !== this.view || !$(".card-form", this.body)) await this.show(view);
     if (!this.dialog.open) this.dialog.showModal();
   }
 
@@ -145,6 +146,7 @@ export class CharactersPanel {
     const answer = await attempt(() => post("/characters/chat", { characters }));
     if (!answer) return;
     this.dialog.close();
+    this.fill();
     this.openChat(answer.id);
   }
 

@@ -3,7 +3,7 @@
 import { $, h } from "../dom.js";
 import { icon } from "../icons.js";
 import { address } from "../requests.js";
-import { toast } from "../toasts.js";
+import { showDisconnected, toast } from "../toasts.js";
 
 const WRITE = "Let the model write your message";
 const STOP = "Stop writing your message";
@@ -34,16 +34,21 @@ export class Impersonation {
   async write() {
     const chat = this.current();
     const before = this.composer.area.value;
-    this.running = new AbortController();
+    const running = new AbortController();
+    this.running = running;
     this.#mark(true);
     try {
-      await this.#stream(chat, before, this.running.signal);
+      await this.#stream(chat, before, running.signal);
     } catch (error) {
-      if (error.name !== "AbortError") toast(error.message, { error: true });
+      // What `fetch` throws where no host answers is not for people.
+      if (error instanceof TypeError) showDisconnected();
+      else if (error.name !== "AbortError") toast(error.message, { error: true });
     } finally {
+      // If the person went on, the model would still write.
+      running.abort();
       this.running = null;
       this.#mark(false);
-      this.composer.focus();
+      if (this.current() === chat) this.composer.focus();
     }
   }
 
@@ -57,11 +62,15 @@ export class Impersonation {
     const reader = response.body.getReader();
     const decoder = new TextDecoder();
     let text = before ? `${before.trimEnd()} ` : "";
+    let shown = before;
     for (;;) {
       const { done, value } = await reader.read();
       if (done || this.current() !== chat) break;
+      // The person has typed, or sent the message: what is in the field now is theirs.
+      if (this.composer.area.value !== shown) break;
       text += decoder.decode(value, { stream: true });
       this.composer.fill(text);
+      shown = this.composer.area.value;
     }
   }
 }

@@ -57,13 +57,15 @@ async function edit(panel, one) {
     toast(`Saved ${name.value}.`);
     if (panel.shown === shown) back();
   };
+  let face = one && avatar("personas", one.file, one.picture, one.name);
+  // The form stays as it is: it may have changes that are not saved.
   const picture = ([file]) =>
     attempt(async () => {
       const { personas } = await put(`/personas/picture?name=${encodeURIComponent(one.file)}`, file);
-      edit(
-        panel,
-        personas.find((each) => each.file === one.file),
-      );
+      const found = personas.find((each) => each.file === one.file);
+      const changed = avatar("personas", one.file, found?.picture, one.name);
+      face.replaceWith(changed);
+      face = changed;
     });
   const remove = async () => {
     if ((await attempt(() => post("/personas/delete", { name: one.file }))) !== false) back();
@@ -74,7 +76,7 @@ async function edit(panel, one) {
       ? h(
           "div",
           { class: "card-head" },
-          avatar("personas", one.file, one.picture, one.name),
+          face,
           h(
             "div",
             { class: "row" },

@@ -55,6 +55,13 @@ export class KnowledgePanel {
     const { chat } = this;
     const found = await attempt(() => get(`/knowledge?chat=${encodeURIComponent(chat)}`));
     if (found && chat === this.chat) this.#draw(found);
+    // The host may answer again in a moment.
+    else if (this.busy) this.#lookAgain();
+  }
+
+  #lookAgain() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.dialog.open && this.refresh(), LOOK_AGAIN);
   }
 
   async #change(path, body) {
@@ -74,7 +81,7 @@ export class KnowledgePanel {
     this.#mark(found.on);
     clearTimeout(this.timer);
     const busy = found.installing || found.items.some((item) => item.busy);
-    if (busy) this.timer = setTimeout(() => this.dialog.open && this.refresh(), LOOK_AGAIN);
+    if (busy) this.#lookAgain();
     else if (this.busy) this.status.textContent = "All documents have been read.";
     this.busy = busy;
     this.scope.textContent = this.chat

@@ -67,18 +67,21 @@ function folderGroup(sidebar, folder, chats) {
   return h("div", { class: "folder" }, group, more);
 }
 
+// Read again before each change: other groups, and other tabs, change it too.
+const openFolds = () => new Set(JSON.parse(localStorage.getItem(OPEN) || "[]"));
+
 /** Return a group that folds. It stays open, or closed, over reloads; that of the open chat is open. */
 function fold(sidebar, key, title, chats) {
-  const open = new Set(JSON.parse(localStorage.getItem(OPEN) || "[]"));
   const holdsCurrent = chats.some(({ id }) => id === sidebar.current());
   const rows = chats.length ? rowsOf(sidebar, chats) : [h("p", { class: "quiet" }, "Empty")];
   const group = h(
     "details",
-    { class: "chat-fold", "data-fold": key, open: open.has(key) || holdsCurrent || Boolean(sidebar.selected) },
+    { class: "chat-fold", "data-fold": key, open: openFolds().has(key) || holdsCurrent || Boolean(sidebar.selected) },
     h("summary", { dir: "auto" }, title),
     ...rows,
   );
   group.querySelector("summary").addEventListener("click", () => {
+    const open = openFolds();
     if (group.open) open.delete(key);
     else open.add(key);
     localStorage.setItem(OPEN, JSON.stringify([...open]));

@@ -40,7 +40,8 @@ export class PromptCompletion {
     const typed = /^\/([\p{L}\p{N}_-]*)$/u.exec(this.area.value);
     if (!typed) return this.#hide();
     const prompts = await get("/prompts").catch(() => []);
-    if (!this.area.value.startsWith(`/${typed[1]}`)) return;
+    // More was typed in the time between.
+    if (this.area.value !== typed[0]) return;
     const wanted = typed[1].toLowerCase();
     const begins = ({ name }) => Number(name.toLowerCase().startsWith(wanted));
     this.found = prompts

@@ -14,7 +14,7 @@ export function selectionBar(sidebar) {
     const ids = chosen().map(({ id }) => id);
     if (action === "trash") sidebar.removing = sidebar.current();
     const answer = await attempt(() => post("/chats/many", { chats: ids, action }));
-    if (!answer) return;
+    if (!answer) return void (sidebar.removing = null);
     for (const problem of answer.problems) toast(problem, { error: true });
     const gone = action === "trash" && ids.includes(sidebar.current());
     sidebar.endSelection();

@@ -9,7 +9,7 @@ export function openTrash(sidebar) {
   openSheet("Trash", async (body) => {
     const list = h("ul", { class: "choices" });
     const about = h("p", { class: "quiet", role: "status" });
-    const all = textButton("Delete all for ever", () => confirmAll(), { kind: "end" });
+    const all = textButton("Delete all for ever", (event) => confirmAll(event), { kind: "end" });
     body.append(about, list, h("div", { class: "row" }, all));
     let chats = [];
     let asked = false;
@@ -20,7 +20,9 @@ export function openTrash(sidebar) {
       await draw();
       sidebar.refresh();
     };
-    const confirmAll = () => {
+    // The second click of a double click is no answer to the question.
+    const confirmAll = ({ detail }) => {
+      if (detail > 1) return;
       if (asked) return many(chats.map(({ id }) => id), "purge");
       asked = true;
       all.textContent = `Really delete ${chats.length} for ever`;
@@ -28,7 +30,8 @@ export function openTrash(sidebar) {
     const purgeButton = (chat) => {
       const button = textButton(
         "Delete for ever",
-        () => {
+        ({ detail }) => {
+          if (detail > 1) return;
           if (button.dataset.asked) return many([chat.id], "purge");
           button.dataset.asked = "true";
           button.textContent = "Really delete";

@@ -10,8 +10,12 @@ const LABELS = { idle: "Dictate", recording: "Stop dictating", reading: "Reading
 const OFF = "Nothing that understands speech is on. Switch on Dictation on the Extensions tab.";
 
 export class Dictation {
-  /** `insert(text)` puts text into the message; `openExtensions()` opens the Extensions tab. */
-  constructor({ insert, openExtensions }) {
+  /**
+   * `target()` returns {chat}, to which the person writes; `insert(text, chat)` puts text into the message for that
+   * chat; `openExtensions()` opens the Extensions tab.
+   */
+  constructor({ target, insert, openExtensions }) {
+    this.target = target;
     this.insert = insert;
     this.openExtensions = openExtensions;
     this.button = iconButton("microphone", LABELS.idle, () => this.toggle(), { id: "dictate" });
@@ -40,10 +44,12 @@ export class Dictation {
   async #end() {
     clearTimeout(this.timer);
     this.#show("reading");
+    // Another chat may be open when the words are there.
+    const target = this.target();
     try {
       const sound = await this.stop();
       const answer = await attempt(() => postFile("/voice/dictation", sound));
-      if (answer && answer.text) this.insert(answer.text);
+      if (answer && answer.text) this.insert(answer.text, target.chat);
       else if (answer) toast("No words were understood. Speak nearer to the microphone, then try again.");
       this.#show("idle");
     } catch (error) {

@@ -9,6 +9,8 @@ const LABELS = { idle: "Read aloud", busy: "Stop reading" };
 
 let player = null;
 let current = "";
+// Counts the starts and stops. The sound of an earlier start may come after a later one, of the same message too.
+let turn = 0;
 
 /** Return the button that reads the message of a card, or stops it. */
 export const readingButton = (card) =>
@@ -27,13 +29,14 @@ export async function toggleReading(id) {
   const text = body ? spokenText(body) : "";
   if (!text) return;
   current = id;
+  const own = ++turn;
   mark();
   const sound = await attempt(() => postForFile("/voice/speech", { text }));
-  if (current !== id) return;
+  if (turn !== own) return;
   if (!sound) return stopReading();
   const address = URL.createObjectURL(sound);
   player = new Audio(address);
-  const end = () => (URL.revokeObjectURL(address), current === id && stopReading());
+  const end = () => turn === own && stopReading();
   player.addEventListener("ended", end);
   player.addEventListener("error", end);
   player.play().catch(end);
@@ -41,7 +44,9 @@ export async function toggleReading(id) {
 
 /** Stop reading. */
 export function stopReading() {
+  turn += 1;
   player?.pause();
+  if (player) URL.revokeObjectURL(player.src);
   player = null;
   current = "";
   mark();

@@ -1,6 +1,7 @@
 // The Workshop: choose a method, quantize, evaluate, compare and train models. Its jobs run in the host, also after a
 // reload.
 
+import { announce } from "../announcer.js";
 import { $, h, targetOf } from "../dom.js";
 import { attempt, get, post } from "../requests.js";
 import { toast } from "../toasts.js";
@@ -69,14 +70,18 @@ export class Workshop {
     }
   }
 
-  /** Show a message when a job has ended while another view is shown. `job`: the one that ended last, or null. */
+  /**
+   * Show a message when a job has ended while another view is shown. The Workshop shows it in the list, and tells
+   * screen readers. `job`: the one that ended last, or null.
+   */
   jobEnded(job, show) {
     const key = JSON.stringify(job);
     const news = this.lastEnded !== undefined && key !== this.lastEnded;
     this.lastEnded = key;
-    if (!news || !job || document.body.dataset.view === "workshop" || job.status === "cancelled") return;
+    if (!news || !job || job.status === "cancelled") return;
     const failed = job.status === "failed";
     const text = failed ? `${job.title} failed. ${job.message}` : `${job.title} has finished.`;
+    if (document.body.dataset.view === "workshop") return announce(text);
     toast(text, { error: failed, action: { label: "Open Workshop", run: show } });
   }
 

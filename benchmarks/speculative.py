@@ -20,7 +20,7 @@ from modules.protocol.schema import describe
 from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
 
-LOADERS = ("xllamacpp", "transformers")
+LOADERS = ("xllamacpp", "llamacpp", "transformers")
 TOKENS = 128
 ROUNDS = 4
 _LINES = "".join(f"Step {number}: open the folder, read the file, load the model.\n" for number in range(1, 9))

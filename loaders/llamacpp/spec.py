@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loaders.llamacpp.variants import VARIANTS
-from modules.families.drafts import DraftSettings, draft_bytes
+from modules.families.drafts import DraftSettings, draft_demand
 from modules.families.gguf_quantization import GGUF, held_whole_tensors
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf
 from modules.families.llama_cpp_memory import memory_demand
@@ -37,9 +37,9 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     planned = memory_demand(facts, settings, 60 * MEBIBYTE)
     if facts.purpose in READERS:
         return planned
-    draft = draft_bytes(settings.draft_model, Path(facts.path))
-    # A draft model has a cache as long as the model's, and is smaller than the model.
-    return replace(planned, extra_weights=draft, caches=2 if draft else 1)
+    # A draft model has a cache as long as the model's, of the same type.
+    draft = draft_demand(settings.draft_model, Path(facts.path), replace(planned, cpu_experts=0))
+    return replace(planned, draft=draft)
 
 
 SPEC = LoaderSpec(

@@ -26,12 +26,12 @@ def set_drafts(xllamacpp: Any, params: Any, settings: Any, model: Path) -> None:
     """Switch on what the settings ask for. Raises ModelError for a draft model that is not there or does not fit, and
     for heads that the model does not have."""
     kinds, drafts = [], params.speculative
-    # The server reads the drafts of all slots in one step, and aborts if that has more tokens than a batch.
-    room = settings.batch // settings.slots - 1
+    # The server reads the drafts of all slots in one step, and aborts if that has more tokens than a micro-batch.
+    room = params.n_ubatch // settings.slots - 1
     if room < 1 and (settings.ngram_draft or settings.mtp_draft or settings.draft_model.strip()):
         raise SettingError(
             f"With {settings.slots} replies at once, drafts need a batch of at least {2 * settings.slots}. Raise Batch "
-            "(batch), or switch off the drafts."
+            "(batch) and Micro-batch (micro_batch), or switch off the drafts."
         )
     if settings.ngram_draft:
         most = min(settings.draft_tokens or _MOST, room)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loaders.xllamacpp.devices import set_devices
 from loaders.xllamacpp.drafts import set_drafts
 from loaders.xllamacpp.more_parameters import set_more_parameters
-from loaders.xllamacpp.spec import Settings
+from loaders.xllamacpp.spec import Settings, step_tokens
 from modules.worker.llama.model_notes import tensor_overrides
 from modules.worker.thread_count import single_thread_is_fastest
 
@@ -34,7 +34,7 @@ def server_parameters(
     params.verbosity = _LOG_ERRORS
     _listen_on_loopback(params, key)
     _context(xllamacpp, params, settings, context)
-    _processor(xllamacpp, params, settings, path.stat().st_size)
+    _processor(xllamacpp, params, settings, context, path.stat().st_size)
     _devices(xllamacpp, params, settings)
     _rope(xllamacpp, params, settings)
     if projector:
@@ -78,15 +78,15 @@ def _context(xllamacpp: ModuleType, params: CommonParams, settings: Settings, co
     params.fit_params = False
 
 
-def _processor(xllamacpp: ModuleType, params: CommonParams, settings: Settings, weights: int) -> None:
+def _processor(xllamacpp: ModuleType, params: CommonParams, settings: Settings, context: int, weights: int) -> None:
     one = 1 if single_thread_is_fastest(weights) else 0
     if threads := settings.threads or one:
         params.cpuparams.n_threads = threads
     if threads := settings.threads_batch or one:
         params.cpuparams_batch.n_threads = threads
-    # Texts to embed must fit into one micro-batch.
-    params.n_batch = settings.batch
-    params.n_ubatch = min(settings.micro_batch, settings.batch)
+    # Texts to embed must fit into one micro-batch. The server takes it for the batch too.
+    params.n_ubatch = step_tokens(settings, context)
+    params.n_batch = max(settings.batch, params.n_ubatch)
     numa = {"off": "DISABLED"}.get(settings.numa, settings.numa.upper())
     params.numa = getattr(xllamacpp.ggml_numa_strategy, f"GGML_NUMA_STRATEGY_{numa}")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loaders.xllamacpp.variants import VARIANTS
-from modules.families.drafts import HeadDraftSettings, draft_bytes
+from modules.families.drafts import HeadDraftSettings, draft_demand
 from modules.families.gguf_quantization import GGUF
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf
 from modules.families.llama_cpp_memory import memory_demand
@@ -105,6 +105,13 @@ def useful_context(context: int, trained: int, settings: Settings) -> int:
     return min(context, trained * settings.slots) if trained else context
 
 
+def step_tokens(settings: Settings, context: int) -> int:
+    """Return how many tokens the server computes at once: as many for each slot. With a rest llama.cpp would end the
+    process while it loads (`graph_reserve` with pooled embeddings)."""
+    most = min(settings.micro_batch, settings.batch, context)
+    return max(most - most % settings.slots, settings.slots)
+
+
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
     if not is_gguf(facts):
         return None
@@ -124,13 +131,12 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
         projector = choose_projector(settings.projector, facts.projectors)
     except PaddockError:  # the load says why
         projector = None
-    draft = draft_bytes(settings.draft_model, Path(facts.path))
-    # A draft model has caches as long as the model's, and is smaller than the model.
-    each = 2 if draft else 1
-    planned = replace(planned, extra_weights=(projector.size_bytes if projector else 0) + draft)
-    if settings.own_caches == "on":
-        return replace(planned, context=tokens // settings.slots, caches=settings.slots * each)
-    return replace(planned, context=tokens, caches=each)
+    caches = settings.slots if settings.own_caches == "on" else 1
+    planned = replace(planned, context=tokens // caches, caches=caches, batch=step_tokens(settings, tokens))
+    # A draft model has as many caches, as long as the model's, in the server's default type.
+    own = replace(planned, cache_bits=(16, 16), cpu_experts=0)
+    draft = draft_demand(settings.draft_model, Path(facts.path), own)
+    return replace(planned, extra_weights=projector.size_bytes if projector else 0, draft=draft)
 
 
 SPEC = LoaderSpec(

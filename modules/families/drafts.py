@@ -6,10 +6,11 @@ library only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modules.protocol.errors import ModelError, SettingError
+from modules.protocol.memory_demand import Demand, DraftDemand
 from modules.protocol.schema import DRAFTS, setting
 
 
@@ -67,6 +68,17 @@ def find_draft_model(name: str, model: Path) -> Path:
         f"There is no draft model {name.strip()[:200]} beside {model.name}. Copy it there, or correct Draft model "
         "(draft_model)."
     )
+
+
+def draft_demand(name: str, model: Path, demand: Demand) -> DraftDemand | None:
+    """Return the demand of a draft model, None if there is none, or it is not there. `demand`: its own, in which the
+    worker's process is left out."""
+    try:
+        path = find_draft_model(name, model) if name.strip() else None
+    except (ModelError, OSError):
+        return None
+    own = replace(demand, process=0, gpu_process=0, extra_weights=0, draft=None)
+    return DraftDemand(str(path), own) if path else None
 
 
 def draft_bytes(name: str, model: Path) -> int:

@@ -28,6 +28,7 @@ def memory_demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -
         settings = reading_settings(settings, facts.context)
     context = settings.context or min(facts.context or AUTOMATIC_CONTEXT, AUTOMATIC_CONTEXT)
     batch = min(settings.batch, settings.micro_batch)
+    cards, shares = _cards(settings)
     return Demand(
         process=process,
         context=context,
@@ -39,21 +40,18 @@ def memory_demand(facts: ModelFacts, settings: LlamaCppSettings, process: int) -
         gpu_layers=settings.gpu_layers,
         cache_on_gpu=settings.offload_kv,
         cpu_experts=-1 if settings.cpu_moe else settings.n_cpu_moe,
-        gpu_split=_split(settings),
+        gpu_cards=cards,
+        gpu_split=shares,
         gpu_process=300 * MEBIBYTE,
         gpu_logits=batch,
     )
 
 
-def _split(settings: LlamaCppSettings) -> tuple[float, ...]:
-    """Return the shares of the cards: of those that are named, or of all. With split mode none the main GPU has all."""
+def _cards(settings: LlamaCppSettings) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Return the numbers of the cards in use, empty for all, and their shares, empty for those by free memory. With
+    split mode none the main GPU has all."""
     found = (re.fullmatch(r"\D*(\d{1,2})", name) for name in device_names(settings))
-    named = [int(match[1]) for match in found if match]
-    shares = parse_split(settings.tensor_split)
+    named = tuple(dict.fromkeys(int(match[1]) for match in found if match))
     if settings.split_mode == "none":
-        main = named[min(settings.main_gpu, len(named) - 1)] if named else settings.main_gpu
-        named, shares = [main], (1.0,)
-    if not named:
-        return shares
-    given = dict(zip(named, shares or [1.0] * len(named), strict=False))
-    return tuple(given.get(card, 0.0) for card in range(max(named) + 1))
+        return (named[min(settings.main_gpu, len(named) - 1)] if named else settings.main_gpu,), ()
+    return named, parse_split(settings.tensor_split)

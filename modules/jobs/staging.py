@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from modules.files.paths import safe_file_path
+from modules.files.staging_locks import locked_folder, remove_unlocked
 from modules.jobs.job_spec import JobError
 
 _PREFIX = ".job-"
-_LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -28,21 +27,15 @@ def staging_folder(models: Path, name: str) -> Iterator[Path]:
     """
     safe_file_path(models, name, "", "model")
     folder = models / f"{_PREFIX}{name}"
-    lock = FileLock(models / f"{_PREFIX}{name}{_LOCK}")
-    models.mkdir(parents=True, exist_ok=True)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise JobError(f"Another job makes a model named {name} now. Wait for it, or choose another --name.") from None
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.ExitStack() as locks:
+        try:
+            locks.enter_context(locked_folder(folder))
+        except Timeout:
+            raise JobError(
+                f"Another job makes a model named {name} now. Wait for it, or choose another --name."
+            ) from None
         folder.mkdir()
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
-        with contextlib.suppress(OSError):
-            Path(lock.lock_file).unlink()
 
 
 def result_name(models: Path, name: str, default: str, ending: str = "") -> str:
@@ -88,18 +81,4 @@ def publish(staged: Path, target: Path) -> None:
 
 def remove_leftovers(models: Path) -> list[str]:
     """Remove staging folders that no living process works on; return their names."""
-    removed = []
-    for folder in sorted(models.glob(f"{_PREFIX}*")):
-        if not folder.is_dir() or folder.is_symlink():
-            continue
-        lock = FileLock(models / f"{folder.name}{_LOCK}")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        shutil.rmtree(folder, ignore_errors=True)
-        removed.append(folder.name)
-        lock.release()
-        with contextlib.suppress(OSError):
-            Path(lock.lock_file).unlink()
-    return removed
+    return remove_unlocked(models, _PREFIX)

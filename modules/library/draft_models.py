@@ -12,6 +12,7 @@ from pathlib import Path
 from modules.families.drafts import find_draft_model
 from modules.files.paths import PathError
 from modules.library import gguf
+from modules.library.detect import detect
 from modules.library.json_files import read_object
 from modules.library.scan import ModelLibrary
 from modules.protocol.errors import ModelError
@@ -48,6 +49,15 @@ def fitting_drafts(library: ModelLibrary, facts: ModelFacts, spec: LoaderSpec, s
     return [name for _, name in sorted(found)]
 
 
+def draft_facts(path: str) -> ModelFacts | None:
+    """Return the facts of a draft model, a file or a folder, from a cache while it does not change. None if it cannot
+    be read: the load says why."""
+    with contextlib.suppress(ModelError, OSError):
+        state = Path(path).stat()
+        return _detected(path, state.st_size, state.st_mtime_ns)
+    return None
+
+
 def vocabulary(path: Path) -> str:
     """Return a text that is the same for models with the same tokens in the same order, "" if it is not known.
 
@@ -70,6 +80,11 @@ def _file(path: Path) -> Path:
 def _is_smaller(other: ModelFacts, facts: ModelFacts) -> bool:
     is_file = other.format == "gguf"
     return generates_text(other.purpose) and other.parameters < facts.parameters and is_file == (facts.format == "gguf")
+
+
+@lru_cache(maxsize=16)
+def _detected(path: str, size: int, changed: int) -> ModelFacts:
+    return detect(Path(path), Path(path).name)
 
 
 @lru_cache(maxsize=256)

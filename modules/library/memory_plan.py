@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from modules.library.draft_models import draft_facts
 from modules.library.layer_placement import CardLayers, divide_evenly, place_as_llama_cpp
 from modules.library.sizes import format_size
 from modules.protocol.loader_spec import LoaderSpec
@@ -75,14 +76,43 @@ def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPl
     Weights: of layers and others (embeddings, head, norms), each as on disk or with the bits to which the loader
     converts them. Each KV cache: layers × KV heads × head size × tokens × (bits of a key + bits of a value) / 8.
     Compute: for one batch the activations of MLP and residual, the attention mask, logits, and the largest matrix
-    unpacked. A model with a smaller cache (sliding window, latent attention) takes less than planned.
+    unpacked. A model with a smaller cache (sliding window, latent attention) takes less than planned. A draft model
+    takes the same of its own.
     """
+    most, on_gpu = _layers_on_cards(facts, demand, machine)
+    shares = _shares(facts, demand, machine)
+    at_load = _at_load(shares[0], demand)
+    if (draft := demand.draft) and (draft_model := draft_facts(draft.path)):
+        own = _shares(draft_model, draft.demand, machine)
+        at_load += _at_load(own[0], draft.demand)
+        shares = [_sum(*pair) for pair in zip(shares, own, strict=True)]
+    used = [share for share in shares[1:] if share.total]
+    return MemoryPlan((shares[0], *used), demand.context, most if facts.layers else 0, on_gpu, at_load)
+
+
+def _at_load(main: DeviceShare, demand: Demand) -> int:
+    return main.weights + main.process + (main.cache if demand.cache_at_load else 0)
+
+
+def _sum(one: DeviceShare, other: DeviceShare) -> DeviceShare:
+    parts = ("weights", "cache", "compute", "process")
+    return replace(one, **{part: getattr(one, part) + getattr(other, part) for part in parts})
+
+
+def _layers_on_cards(facts: ModelFacts, demand: Demand, machine: Machine) -> tuple[int, int]:
+    """Return how many layers the model has, and how many of them are on cards. For llama.cpp the head is one."""
+    most = (facts.layers or 1) + (1 if demand.as_llama_cpp else 0)
+    if not separate_cards(machine):
+        return most, 0
+    return most, most if demand.gpu_layers < 0 else min(demand.gpu_layers, most)
+
+
+def _shares(facts: ModelFacts, demand: Demand, machine: Machine) -> list[DeviceShare]:
+    """Return the shares of one model: of main memory and of each card, empty for a card that it does not use."""
     layers, others = _weights(facts, demand)
     cache = _cache(facts, demand)
     count = facts.layers or 1
-    most = count + 1 if demand.as_llama_cpp else count
-    on_gpu = (most if demand.gpu_layers < 0 else min(demand.gpu_layers, most)) if separate_cards(machine) else 0
-    cards, placed = _place_layers(demand, machine, count, on_gpu)
+    cards, placed = _place_layers(demand, machine, count, _layers_on_cards(facts, demand, machine)[1])
     there = sum(card.layers for card in placed)
     head, stays = _head(facts, demand, others) if any(card.head for card in placed) else (0, others)
     # Experts of layers on cards that stay in main memory. Cards have the last layers, and `cpu_experts` counts from the
@@ -106,19 +136,21 @@ def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPl
             compute=_compute(facts, demand, demand.gpu_logits),
             process=demand.gpu_process,
         )
-        for gpu, card in zip(cards, placed, strict=True)
         if card.layers or card.head
+        else DeviceShare(gpu.name, gpu.free_bytes)
+        for gpu, card in zip(cards, placed, strict=True)
     ]
-    at_load = main.weights + main.process + (main.cache if demand.cache_at_load else 0)
-    return MemoryPlan((main, *shares), demand.context, most if facts.layers else 0, on_gpu, at_load)
+    return [main, *shares]
 
 
 def _place_layers(demand: Demand, machine: Machine, layers: int, on_gpu: int) -> tuple[list[Gpu], list[CardLayers]]:
     """Return the cards and what they hold, by the loader's split, else by free memory."""
     cards = separate_cards(machine)
-    shares = [*demand.gpu_split, *([0.0] * len(cards))][: len(cards)]
-    if not any(shares):
-        shares = [float(gpu.free_bytes) or 1.0 for gpu in cards]
+    used = [card for card in demand.gpu_cards if card < len(cards)] or list(range(len(cards)))
+    given = dict(zip(used, demand.gpu_split, strict=False))
+    if not any(given.values()):
+        given = {card: float(cards[card].free_bytes) or 1.0 for card in used}
+    shares = [given.get(card, 0.0) for card in range(len(cards))]
     place = place_as_llama_cpp if demand.as_llama_cpp else divide_evenly
     return cards, place(layers, on_gpu, shares) if on_gpu else [CardLayers() for _ in cards]
 

@@ -79,9 +79,15 @@ def measurement_key(identity: str, environment: str, demand: Demand, machine: Ma
     Loads of one class have the same model files, environment and devices, and the same demand except for the context,
     with which only the cache grows.
     """
-    same = dataclasses.replace(demand, context=0, cache_tokens=0, cache_bytes=None)
+    same = _without_context(demand)
+    if draft := demand.draft:
+        same = dataclasses.replace(same, draft=dataclasses.replace(draft, demand=_without_context(draft.demand)))
     devices = [gpu.name for gpu in machine.gpus]
     return hashlib.sha256(repr((identity, environment, same, devices)).encode()).hexdigest()[:16]
+
+
+def _without_context(demand: Demand) -> Demand:
+    return dataclasses.replace(demand, context=0, cache_tokens=0, cache_bytes=None)
 
 
 def apply_measurement(planned: MemoryPlan, found: Measurement) -> MemoryPlan:

@@ -163,7 +163,14 @@ class ModelLoading:
         if not anyway:
             self._planner.check_fits(facts, spec, settings, self._ends())
         variables = self._consents.variables(facts, spec)
-        return LoadRequest(facts, spec, settings, variables, spread=self._planner.nodes.spread)
+
+        def renew(request: LoadRequest) -> LoadRequest:
+            renewed = self._planner.choose_automatic(request, [self._place])
+            if not anyway and renewed.automatic != request.automatic:
+                self._planner.check_fits(facts, spec, settings, [self._place])
+            return renewed
+
+        return LoadRequest(facts, spec, settings, variables, spread=self._planner.nodes.spread, renew=renew)
 
     def _ends(self) -> list[PoolModel]:
         """Return the models that a load may end."""

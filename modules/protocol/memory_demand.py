@@ -26,8 +26,10 @@ class Demand:
     as_llama_cpp: cards hold whole layers, the head counts as the last, and the input embeddings stay in main memory.
     gpu_layers: layers on accelerators (0: none, -1: all); cache_on_gpu: their cache is there too.
     cpu_experts: the first so many layers keep their experts in main memory (-1: all).
-    gpu_split: shares of the accelerators; empty: by free memory. gpu_process: bytes of the engine on each of them.
+    gpu_cards: numbers of the accelerators that are used; empty: all. gpu_split: their shares, in that order; empty: by
+    free memory. gpu_process: bytes of the engine on each of them.
     gpu_logits: as `logits`, on accelerators, for an engine that allocates them while loading.
+    draft: the draft model that is loaded beside the model.
     """
 
     process: int = 0
@@ -49,9 +51,19 @@ class Demand:
     gpu_layers: int = 0
     cache_on_gpu: bool = True
     cpu_experts: int = 0
+    gpu_cards: tuple[int, ...] = ()
     gpu_split: tuple[float, ...] = ()
     gpu_process: int = 0
     gpu_logits: int = 1
+    draft: DraftDemand | None = None
+
+
+@dataclass(frozen=True)
+class DraftDemand:
+    """A draft model: its file or folder, and its own demand, without the worker's process."""
+
+    path: str
+    demand: Demand
 
 
 def dtype_bits(dtype: str, machine: Machine, on_gpu: bool) -> int:

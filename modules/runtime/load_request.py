@@ -27,7 +27,8 @@ class LoadRequest:
     settings that are "auto". `variables`: environment variables of the worker, such as the consents
     given at start. `adapters`: LoRA adapters to apply before the model is ready; if the engine refuses them, the model
     runs without them and its notes say why. `notes`: sentences to add to the model's notes. `spread`: returns the other
-    machines of the load when its worker starts, None for this machine alone. It raises PaddockError.
+    machines of the load when its worker starts, None for this machine alone. `renew`: returns the request with what
+    follows from the memory and the machines that there are now, for a load that is repeated. Both raise PaddockError.
     """
 
     facts: ModelFacts
@@ -38,6 +39,7 @@ class LoadRequest:
     notes: Sequence[str] = ()
     automatic: Mapping[str, object] = field(default_factory=dict)
     spread: Callable[[LoadRequest], NodeSpread | None] = lambda request: None
+    renew: Callable[[LoadRequest], LoadRequest] = lambda request: request
 
     @property
     def used_settings(self) -> DataclassInstance:

@@ -50,11 +50,7 @@ class ModelWorker:
     ) -> None:
         self._spread = spread = request.spread(request)
         if spread:
-            request = dataclasses.replace(
-                request,
-                automatic={**request.automatic, **spread.settings},
-                variables={**request.variables, **spread.variables},
-            )
+            request = dataclasses.replace(request, automatic={**request.automatic, **spread.settings})
         self.request = request
         self._on_cards = on_cards
         # Those to apply, also if the engine refused them.
@@ -74,6 +70,8 @@ class ModelWorker:
             on_hook,
             **sandbox_variables(Path(request.facts.path), *folders),
             **request.variables,
+            # They are of this worker alone: a load that is repeated may have other machines.
+            **(spread.variables if spread else {}),
         )
 
     @property

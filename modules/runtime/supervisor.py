@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from modules.generation.generation import Generation
@@ -22,7 +22,7 @@ from modules.runtime.memory_watch import MemoryWatch, OnCards
 from modules.runtime.model_state import ModelState
 from modules.runtime.model_worker import ModelWorker, SandboxFolders
 from modules.runtime.state_store import StateStore, Superseded
-from modules.runtime.worker_exit import WorkerExit
+from modules.runtime.worker_exit import WorkerDied, WorkerExit
 from modules.runtime.worker_hooks import WorkerHooks
 from modules.system.listeners import Listeners
 from modules.system.threads import explain_errors, host_thread
@@ -98,7 +98,7 @@ class Supervisor(LoadedModel):
         number = self._supersede()
         note = install_for_load(self._environments, spec, self.state_store, state, lambda: number == self._latest)
         if note:
-            request = dataclasses.replace(request, notes=[*request.notes, note])
+            request = replace(request, notes=[*request.notes, note])
         with self._switch:
             if number != self._latest:
                 raise Superseded(f"{facts.name} was not loaded because of a later request. Load it again.")
@@ -109,7 +109,7 @@ class Supervisor(LoadedModel):
                     return self._publish_ready(worker, loaded, state, reason)
             except PaddockError as error:
                 self._end_worker()
-                self.state_store.set(dataclasses.replace(state, phase="failed", text="", fraction=None, error=error))
+                self.state_store.set(replace(state, phase="failed", text="", fraction=None, error=error))
                 raise
 
     def _supersede(self) -> int:
@@ -120,7 +120,7 @@ class Supervisor(LoadedModel):
 
     def _start_and_load(self, request: LoadRequest, state: ModelState) -> tuple[ModelWorker, Loaded]:
         def report(text: str, fraction: float | None) -> None:
-            self.state_store.set(dataclasses.replace(state, phase="loading", text=text, fraction=fraction))
+            self.state_store.set(replace(state, phase="loading", text=text, fraction=fraction))
 
         python = self._environments.python(request.spec)
         worker = ModelWorker(
@@ -140,12 +140,12 @@ class Supervisor(LoadedModel):
         request = worker.request
         problems = worker.try_adapters(request.adapters)
         notes = [*loaded.info.notes, *request.notes, *([reason] if reason else []), *problems]
-        info = dataclasses.replace(loaded.info, notes=notes)
+        info = replace(loaded.info, notes=notes)
         if worker.memory is not None:
             self._on_measured(request, info, worker.memory)
         applied = {} if problems else adapter_weights(request.adapters)
         self.state_store.set(
-            dataclasses.replace(state, phase="ready", text="", info=info, load_seconds=loaded.seconds, adapters=applied)
+            replace(state, phase="ready", text="", info=info, load_seconds=loaded.seconds, adapters=applied)
         )
         return info
 
@@ -157,7 +157,7 @@ class Supervisor(LoadedModel):
             worker = self.worker()
             worker.apply_adapters(adapters)
             if worker is self._worker:
-                self.state_store.set(dataclasses.replace(self.state, adapters=adapter_weights(adapters)))
+                self.state_store.set(replace(self.state, adapters=adapter_weights(adapters)))
 
     def unload(self) -> int:
         """End the worker, also one that is still loading. Return the bytes of memory that were freed."""
@@ -269,21 +269,21 @@ class Supervisor(LoadedModel):
             return
         number = self._latest
         error = exit.error(lower=("context",) if self.state.info is not None else ())
-        self.state_store.update(
-            lambda now: dataclasses.replace(now, phase="failed", text="", fraction=None, error=error)
-        )
+        self.state_store.update(lambda now: replace(now, phase="failed", text="", fraction=None, error=error))
         if exit.cause == "stuck":
-            doing = f"Loading {self.state.model} again"
-            host_thread("load again", lambda: self._load_again(worker, number), doing).start()
+            host_thread("load again", lambda: self._load_again(worker, number), f"Loading {self.state.model}").start()
 
     def _load_again(self, worker: ModelWorker, number: int) -> None:
         """Load again what a killed worker had loaded, unless there was a later request."""
-        if number == self._latest:
-            title = worker.request.spec.title
-            request = dataclasses.replace(worker.request, adapters=worker.adapters)
-            # The state already shows what went wrong.
-            with contextlib.suppress(PaddockError):
-                self.load(request, f"{title} did not stop a reply, so it was ended and the model loaded again.")
+        why = f"{worker.request.spec.title} did not stop a reply, so it was ended"
+        try:
+            request = worker.request.renew(replace(worker.request, adapters=worker.adapters))
+            if number == self._latest:
+                self.load(request, f"{why} and the model loaded again.")
+        except PaddockError as error:
+            refused = WorkerDied(f"{why}. {error.message}", detail=error.detail, lower=error.lower)
+            # A load that has begun has another number, and its state shows the error already.
+            self.state_store.update(lambda now: now if number < self._latest else replace(now, error=refused))
 
     def _end_worker(self, next: ModelState | None = None) -> None:
         """End the worker. `next`: the state to publish before that."""

@@ -9,7 +9,12 @@ from pathlib import Path
 
 from modules.protocol.errors import PaddockError
 
-_NO_MEMORY = re.compile(r"out of memory|cannot allocate memory|bad_alloc|MemoryError|failed to allocate", re.IGNORECASE)
+_NO_MEMORY = re.compile(
+    r"out of (device )?memory|OutOf(Device)?Memory|cannot allocate memory|bad_alloc|MemoryError|failed to allocate",
+    re.IGNORECASE,
+)
+# What CUDA, ROCm and Vulkan call themselves in such a line.
+_CARD = re.compile(r"cuda|rocm|\bhip|\bvk::|vulkan|device ?memory", re.IGNORECASE)
 _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
@@ -69,14 +74,20 @@ def classify(
     if fault:
         return WorkerExit("ended", status, fault, stderr)
     again = "Load the model again to continue."
-    tail = "\n".join(stderr[-40:])
     if kernel_kills > 0 and status == -9:
         sentence = (
             f"The system ended {title} because memory ran out. The text so far is kept. Lower the context length or "
             "the GPU layers, or choose a smaller model, and load again."
         )
         return WorkerExit("memory", status, sentence, stderr)
-    if _NO_MEMORY.search(tail):
+    without = [line for line in stderr[-40:] if _NO_MEMORY.search(line)]
+    if any(map(_CARD.search, without)):
+        sentence = (
+            f"{title} ended because the graphics card's memory ran out. The text so far is kept. Close other programs "
+            "that use the card, lower the context length, or choose a smaller model, and load again."
+        )
+        return WorkerExit("memory", status, sentence, stderr)
+    if without:
         sentence = (
             f"{title} ended because memory ran out. The text so far is kept. Lower the context length, or choose a "
             "smaller model, and load again."

@@ -150,7 +150,10 @@ def test_a_model_is_loaded_on_both_machines_and_copied_to_the_one_without_it(
     host: tuple[App, str], tmp_path: Path
 ) -> None:
     app, address = host
+    (tmp_path / "node" / "models" / ".node-tiny" / "killed").mkdir(parents=True)
+    (tmp_path / "node" / "models" / ".node-other").mkdir()
     with joined(host, tmp_path / "node") as (machine, node), changed(app) as wait:
+        assert not list((tmp_path / "node" / "models").iterdir())
         info = _loaded(app)
         assert (info.slots, info.notes) == (2, ["The model is spread over 2 machines: this one and second."])
         wait(lambda: node.doing == "Holds a part of tiny")

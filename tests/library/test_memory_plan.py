@@ -27,6 +27,7 @@ from modules.protocol.schema import build
 from modules.runtime.loader_registry import Registry
 from modules.settings.user_settings import YamlStore
 from tests.library.writers import gguf_bytes
+from tests.support.many_layers import write_many_layers
 from tests.support.models import write_model_folder
 
 GB, MB = 1 << 30, 1 << 20
@@ -152,6 +153,33 @@ def test_gpu_layers_split_weights_and_cache_and_all_of_them_take_the_head_along(
     tied = dataclasses.replace(GGUF, parameters=LAYERS + OTHERS // 2, size_bytes=GGUF.size_bytes - head)
     main, card = _plan("llamacpp", tied, machine).shares
     assert (main.weights, card.weights) == (head, GGUF.layer_bytes + head)
+
+
+@pytest.mark.parametrize("loader", ["llamacpp", "xllamacpp"])
+def test_a_draft_model_adds_its_own_weights_and_a_cache_for_its_own_layers(loader: str, tmp_path: Path) -> None:
+    draft = write_many_layers(tmp_path / "small.gguf", kv_heads=2)
+    machine = dataclasses.replace(MACHINE, gpus=(CARD,))
+    settings = {"context": 4096, "gpu_layers": 9, "cache_type_k": "q8_0"}
+    bare = _plan(loader, GGUF, machine, **settings)
+    planned = _plan(loader, GGUF, machine, **settings, draft_model=str(draft))
+    # The server has its own type for it, which is f16.
+    bits = 8.5 + 16 if loader == "llamacpp" else 32
+    cache = 16 * 2 * 32 * 4096 * bits / 8
+    added = [one.cache - other.cache for one, other in zip(planned.shares, bare.shares, strict=True)]
+    assert added == [cache / 2, cache / 2]  # eight of its layers
+    weights = [sum(share.weights for share in plan.shares) for plan in (planned, bare)]
+    assert weights[0] - weights[1] == pytest.approx(draft.stat().st_size, rel=0.1)
+    assert planned.gpu_layers == bare.gpu_layers and planned.layers == bare.layers
+    # A draft model that is not there is none; the load says so.
+    assert _plan(loader, GGUF, machine, **settings, draft_model="gone.gguf") == bare
+    demands = [
+        memory_demand(
+            GGUF, SPECS[loader], build(SPECS[loader].settings, {"context": size, "draft_model": name}), machine
+        )
+        for size, name in ((2048, str(draft)), (4096, str(draft)), (4096, ""))
+    ]
+    same, other, without = (measurement_key("m", "e", demand, machine) for demand in demands)
+    assert same == other != without
 
 
 def test_other_loaders_take_all_weights_to_the_card() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from enum import Enum, auto
 from pathlib import Path
@@ -14,6 +15,7 @@ from loaders.llamacpp.spec import SPEC as LLAMACPP
 from loaders.xllamacpp.devices import set_devices
 from loaders.xllamacpp.spec import SPEC as XLLAMACPP
 from modules.app import App
+from modules.library.memory_plan import memory_demand, plan_memory
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.schema import build
@@ -109,23 +111,31 @@ def test_devices_are_used_once_and_in_the_order_of_the_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings, shares",
+    "settings, layers",
     [
-        ({}, ()),
-        ({"tensor_split": "3,1"}, (3, 1)),
-        ({"devices": "CUDA1"}, (0, 1)),
-        ({"devices": "CUDA0,CUDA2"}, (1, 0, 1)),
-        ({"devices": "CUDA2,CUDA0", "tensor_split": "3,1"}, (1, 0, 3)),
-        ({"devices": "CUDA1,CUDA2", "split_mode": "none", "main_gpu": 1}, (0, 0, 1)),
-        ({"split_mode": "none", "main_gpu": 1}, (0, 1)),
-        ({"devices": "anything"}, ()),
+        ({}, [10, 3, 3]),
+        ({"tensor_split": "3,1"}, [13, 3, 0]),
+        ({"devices": "CUDA1"}, [0, 16, 0]),
+        ({"devices": "CUDA0,CUDA2"}, [12, 0, 4]),
+        ({"devices": "CUDA2,CUDA0", "tensor_split": "3,1"}, [5, 0, 11]),
+        ({"devices": "CUDA1,CUDA2", "split_mode": "none", "main_gpu": 1}, [0, 0, 16]),
+        ({"split_mode": "none", "main_gpu": 1}, [0, 16, 0]),
+        ({"devices": "anything"}, [10, 3, 3]),
     ],
 )
-def test_the_plan_counts_the_named_devices(settings: dict[str, Any], shares: tuple[float, ...]) -> None:
+def test_the_plan_counts_the_named_devices_by_their_free_memory_if_no_split_is_given(
+    settings: dict[str, Any], layers: list[int]
+) -> None:
+    cards = [Gpu("cuda", f"card {number}", size << 30, size << 30) for number, size in enumerate((24, 8, 12))]
+    machine = dataclasses.replace(MACHINE, gpus=tuple(cards))
+    facts = ModelFacts("m.gguf", "m.gguf", "gguf", layers=16, kv_heads=1, head_dim=1, hidden=1, vocabulary=1)
     for spec in (LLAMACPP, XLLAMACPP):
-        assert spec.memory is not None
-        facts = ModelFacts("m.gguf", "m.gguf", "gguf")
-        assert spec.memory(facts, build(spec.settings, settings), MACHINE).gpu_split == shares
+        # The head goes last, and counts as a layer that has no cache.
+        asked = build(spec.settings, {**settings, "context": 16, "gpu_layers": 99})
+        planned = plan_memory(facts, memory_demand(facts, spec, asked, machine), machine)
+        shares = {share.device: share for share in planned.shares}
+        each = 2 * 2 * 16
+        assert [shares[card.name].cache // each if card.name in shares else 0 for card in cards] == layers
 
 
 @pytest.mark.parametrize("loader", ["xllamacpp", "llamacpp"])

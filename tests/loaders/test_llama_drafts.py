@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modules.app import App
+from modules.library.detect import detect
+from modules.library.machine import inspect_machine
+from modules.library.memory_plan import memory_demand, plan_memory
 from modules.protocol.errors import PaddockError
 from modules.protocol.events import Finished
+from modules.protocol.memory_demand import MEBIBYTE
 from modules.protocol.sampling import SamplingParams
+from modules.protocol.schema import build, describe
 from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
 from tests.conftest import ROOT
 from tests.support.environments import installed, not_here
+from tests.support.first_layers import write_first_layers
 from tests.support.head_model import write_head_model
 
 PATIENCE = 120.0
@@ -55,6 +65,8 @@ def test_drafts_are_no_longer_than_a_batch(app: App, loader: str, model: Path) -
     drafted, finished = _reply(app, loader, batch=16, micro_batch=16, **TEXT, draft_tokens=64)
     assert finished.accepted_tokens > 16
     assert drafted == text
+    drafted, finished = _reply(app, loader, micro_batch=16, **TEXT, draft_tokens=64)
+    assert finished.accepted_tokens > 16
     if loader == "xllamacpp":
         with pytest.raises(PaddockError, match="a batch of at least 32"):
             app.models.load(MODEL, loader, {"batch": 16, "micro_batch": 16, "slots": 16, **TEXT})
@@ -119,6 +131,17 @@ def test_a_draft_model_that_does_not_fit_is_refused(app: App, loader: str, model
         assert words in caught.value.message
 
 
+@pytest.mark.usefixtures("xllamacpp")
+@pytest.mark.parametrize(
+    "settings", [{}, {"context": 256}, {"batch": 16, "micro_batch": 16, "slots": 32}], ids=["3", "context", "32"]
+)
+def test_any_number_of_replies_at_once_can_be_chosen(app: App, model: Path, settings: dict[str, Any]) -> None:
+    """llama.cpp ends the process where the replies do not divide the tokens of a step."""
+    text, _ = _reply(app, "xllamacpp", SamplingParams(do_sample=False, max_new_tokens=8), slots=1)
+    settings = {"slots": 3, **settings}
+    assert _reply(app, "xllamacpp", SamplingParams(do_sample=False, max_new_tokens=8), **settings)[0] == text
+
+
 @pytest.fixture
 def xllamacpp(environments: Environments) -> None:
     installed(Registry(ROOT / "loaders").get("xllamacpp"), environments)
@@ -154,3 +177,35 @@ def test_a_model_without_heads_says_so(app: App, model: Path) -> None:
         with pytest.raises(PaddockError) as caught:
             app.models.load(name, "xllamacpp", {"mtp_draft": True, **settings})
         assert words in caught.value.message
+
+
+def _buffers(loader: str, model: Path, environments: Environments, settings: dict[str, Any]) -> dict[str, float]:
+    """Return what the engine says that it allocates for a model and its draft model: MiB of "model" and "KV"."""
+    script = "server_log" if loader == "xllamacpp" else "vulkan_layers"
+    spec = Registry(ROOT / "loaders").get(loader)
+    command = [str(environments.python(spec)), "-m", f"tests.support.{script}", str(model), json.dumps(settings)]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    log = answer.stderr if loader == "xllamacpp" else json.loads(answer.stdout)["log"]
+    return {what: sum(map(float, re.findall(rf"{what} buffer size = +([\d.]+) MiB", log))) for what in ("model", "KV")}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"context": 512}, {"context": 512, "cache_type_k": "q8_0"}, {"context": 256, "slots": 3, "own_caches": "on"}],
+    ids=["f16", "q8_0", "three caches"],
+)
+def test_the_plan_of_a_draft_model_is_what_the_engine_allocates(
+    app: App, loader: str, model: Path, settings: dict[str, Any]
+) -> None:
+    write_first_layers(model, model.with_name("small.gguf"), 2)
+    spec = Registry(ROOT / "loaders").get(loader)
+    known = {entry.name for entry in describe(spec.settings)}
+    values = {**{name: value for name, value in settings.items() if name in known}, "draft_model": "small.gguf"}
+    machine = dataclasses.replace(inspect_machine(), gpus=())
+    demand = memory_demand(facts := detect(model, MODEL), spec, build(spec.settings, values), machine)
+    (main,) = plan_memory(facts, demand, machine).shares
+    found = _buffers(loader, model, app.environments, values)
+    assert main.cache / MEBIBYTE == pytest.approx(found["KV"], abs=0.02)
+    # The files' headers count as weights.
+    assert main.weights / MEBIBYTE == pytest.approx(found["model"], abs=0.15)

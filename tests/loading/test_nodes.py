@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import socket
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from loaders.vllm.spec import SPEC, Settings
 from modules.loading.memory_planner import part_of
 from modules.loading.nodes import registry as registry_module
 from modules.loading.nodes.host_connection import HostConnection, HostGone
+from modules.loading.nodes.model_copy import copy_model, remove_leftovers
 from modules.loading.nodes.model_files import check_copy, difference, list_model_files, read_file_list, served_file
 from modules.loading.nodes.network import address_of, interface_of, open_port, reaches
 from modules.loading.nodes.node_facts import NodeFacts, NodeRefused, read_facts, why_refused
@@ -25,6 +29,7 @@ from modules.loading.nodes.registry import Node, NodeRegistry, describe_node
 from modules.protocol.errors import PaddockError, PromptError, SettingError
 from modules.protocol.model_facts import ModelFacts
 from modules.protocol.node_placement import NodePlacement, read_placement
+from tests.conftest import ROOT
 from tests.support.models import write_model_folder
 
 HOST = NodeFacts("host", environments={"vllm": "vllm-1"}, address="10.0.0.1", host_address="10.0.0.1", clock=1000.0)
@@ -45,6 +50,7 @@ def _joined(**changes: Any) -> tuple[NodeRegistry, Node, list[dict[str, Any]]]:
         ({"protocol": 99}, "Install the same version on both"),
         ({"clock": 1090.0}, "clock of node is 90 seconds ahead of"),
         ({"clock": 1000.0 - 7500}, "2.1 hours behind"),
+        ({"clock": 1000.0 - 86400 * 20_000}, r"20,000 days behind this host's\. Set the clocks"),
         ({"environments": {}}, "install vllm"),
         ({"environments": {"vllm": "vllm-2"}}, "vllm-2.*vllm-1.*same version"),
         ({"address": ""}, "did not say its address"),
@@ -62,7 +68,15 @@ def test_facts_cross_as_json_and_wrong_ones_are_refused() -> None:
     body = json.loads(json.dumps(vars(facts)))
     assert read_facts({**body, "new": 1}) == facts
     assert facts.describe() == "2 × A, 1 × B (48.0 GB), 8.0 GB of main memory free"
-    for wrong in ({"name": ""}, {"name": 1}, {"clock": "x"}, {"cards": "A"}, {"cards": [1]}, {"environments": [1]}):
+    for wrong in (
+        {"name": ""},
+        {"name": 1},
+        {"clock": "x"},
+        {"clock": math.nan},
+        {"cards": "A"},
+        {"cards": [1]},
+        {"environments": [1]},
+    ):
         with pytest.raises(SettingError, match="node join"):
             read_facts({**body, **wrong})
 
@@ -208,6 +222,56 @@ def test_only_files_of_the_model_are_sent(tmp_path: Path) -> None:
     for name in ("../outside", "/etc/passwd", ".secret", "absent", "", "x/../config.json"):
         with pytest.raises(PaddockError):
             served_file(folder, name)
+
+
+class _Host:
+    """A host that sends each file in two pieces. `between` is called between them."""
+
+    def __init__(self, folder: Path, between: Callable[[], object]) -> None:
+        self.folder = folder
+        self.between = between
+
+    def fetch(self, node: str, model: str, name: str, target: Path) -> Iterator[int]:
+        content = (self.folder / name).read_bytes()
+        yield 0
+        self.between()
+        yield target.write_bytes(content)
+
+
+def _copy(models: Path, folder: Path, between: Callable[[], object], stopped: bool = False) -> None:
+    host: Any = _Host(folder, between)
+    copy_model(host, "id", models, "a/m", list_model_files(folder), lambda text: None, lambda: stopped)
+
+
+def test_a_copy_in_progress_is_left_alone_and_what_a_killed_one_left_is_removed(tmp_path: Path) -> None:
+    folder, models = write_model_folder(tmp_path / "m"), tmp_path / "models"
+    kept: list[list[str]] = []
+    _copy(models, folder, lambda: kept.append(remove_leftovers(models)))
+    assert kept and not any(kept) and (models / "a" / "m" / "config.json").is_file()
+    with pytest.raises(PaddockError, match="was cancelled"):
+        _copy(tmp_path / "other", folder, lambda: None, stopped=True)
+    assert not list((tmp_path / "other").iterdir())
+
+    holder = (
+        "import pathlib, sys; from modules.files.staging_locks import locked_folder\n"
+        "with locked_folder(pathlib.Path(sys.argv[1]) / '.node-b') as lock:\n"
+        "    (pathlib.Path(sys.argv[1]) / '.node-b').mkdir(); print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", holder, str(models)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline()
+        assert remove_leftovers(models) == []
+        process.kill()
+    assert remove_leftovers(models) == [".node-b"]
+    assert [path.name for path in models.iterdir()] == ["a"]
+
+
+def test_a_second_copy_of_the_same_model_waits_for_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modules.loading.nodes.model_copy._EARLIER_SECONDS", 0.0)
+    folder, models = write_model_folder(tmp_path / "m"), tmp_path / "models"
+    with pytest.raises(PaddockError, match="Another Paddock on this machine copies a/m"):
+        _copy(models, folder, lambda: _copy(models, folder, lambda: None))
+    assert not [path for path in models.rglob("*") if path.is_file()]
 
 
 def test_interfaces_and_ports_are_found() -> None:

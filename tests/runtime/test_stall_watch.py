@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from modules.app import App
 from modules.generation.generation import Generation
-from modules.protocol.errors import PromptError
+from modules.protocol.errors import PromptError, SettingError
 from modules.protocol.sampling import SamplingParams
 from modules.runtime import stall_watch as stalled
+from modules.runtime.load_request import LoadRequest
 from modules.runtime.model_state import ModelState
+from modules.runtime.node_spread import NodeSpread, Report
 from tests.runtime.test_faults import PATIENCE
 
 HANG = "one two three four five !hang"
@@ -90,6 +94,71 @@ def test_a_model_requested_during_the_restart_is_loaded_instead(app: App) -> Non
     app.models.load("tiny", "echo", {"slots": 1})
     assert getattr(app.supervisor.state.settings, "slots", 0) == 1
     assert app.supervisor.loaded().notes == []
+
+
+class _Machines(NodeSpread):
+    """What a load over other machines gives its worker."""
+
+    def __init__(self, count: int) -> None:
+        self.settings = {"slots": count}
+        self.variables = {"PADDOCK_TEST_MACHINES": str(count)}
+        self.note = f"Over {count} machines."
+
+    def prepare(self, report: Report, kill: Callable[[str], None]) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
+@pytest.fixture
+def machines(app: App, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list of one number, that of the machines that loads use."""
+    machines = [3]
+
+    def choose(request: LoadRequest) -> LoadRequest:
+        return dataclasses.replace(request, automatic={"slots": machines[0]})
+
+    def spread(request: LoadRequest) -> NodeSpread | None:
+        assert request.automatic == {"slots": machines[0]}
+        assert "PADDOCK_TEST_MACHINES" not in request.variables
+        return _Machines(machines[0]) if machines[0] > 1 else None
+
+    monkeypatch.setattr(app.nodes, "choose", choose)
+    monkeypatch.setattr(app.nodes, "spread", spread)
+    return machines
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_machines_are_chosen_anew_where_some_have_left_since(app: App, machines: list[int]) -> None:
+    generation, states = _hanging(app)
+    assert app.supervisor.loaded().notes == ["Over 3 machines."]
+    machines[0] = 1
+    generation.cancel()
+    assert "Over 3 machines." not in str(_until_ready_again(app, states)[-1].info)
+    request = app.supervisor.request()
+    assert request and request.automatic == {"slots": 1} and "PADDOCK_TEST_MACHINES" not in request.variables
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_load_that_the_machines_which_are_left_cannot_share_ends_in_a_sentence(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation, states = _hanging(app)
+
+    def refuse(request: LoadRequest) -> LoadRequest:
+        raise SettingError("The 8 heads cannot be divided over 3 machines. Remove a node.")
+
+    monkeypatch.setattr(app.nodes, "choose", refuse)
+    generation.cancel()
+    error = None
+    while not (error and "Remove a node" in error.message):
+        state = states.get(timeout=PATIENCE)
+        assert state.phase == "failed"
+        error = state.error
+    assert error.message.startswith("Echo did not stop a reply, so it was ended. The 8 heads")
+    # A request of the API loads it again.
+    assert app.reloader.worker_died
 
 
 def test_a_prompt_that_is_being_read_is_given_more_time() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from modules.loading.nodes.followed_load import FollowedLoad, NodeResources
 from modules.loading.nodes.host_connection import HostConnection, HostGone
+from modules.loading.nodes.model_copy import remove_leftovers
 from modules.loading.nodes.node_facts import NodeFacts, NodeRefused
 from modules.loading.nodes.registry import BEAT_SECONDS
 from modules.protocol.errors import PaddockError
@@ -48,8 +49,11 @@ class NodeFollower:
     def run(self) -> None:
         """Join, and serve until `stop`, or until the host removes this node. Joins again when the host was gone.
 
+        Removes what killed nodes left of their copies first.
+
         Raises NodeRefused, and HostGone if the host does not answer at first.
         """
+        remove_leftovers(self._resources.models)
         host_thread("node signs of life", self._beat, "Sending signs of life to the host").start()
         was_joined = False
         while not self._end.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Mapping
@@ -100,7 +101,7 @@ def read_facts(body: Mapping[str, Any]) -> NodeFacts:
     cards, found = known.get("cards", []), known.get("environments", {})
     right = (
         all(isinstance(known.get(name, ""), str) and len(known.get(name, "")) <= _LONGEST_TEXT for name in texts)
-        and all(type(known.get(name, 0)) in (int, float) for name in numbers)
+        and all(type(number := known.get(name, 0)) in (int, float) and math.isfinite(number) for name in numbers)
         and isinstance(cards, list)
         and len(cards) <= _MOST_CARDS
         and all(isinstance(card, str) and len(card) <= _LONGEST_TEXT for card in cards)
@@ -147,4 +148,7 @@ def why_refused(node: NodeFacts, own: NodeFacts) -> str:
 def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    # A machine without a battery for its clock begins at its last shutdown, or in 1970.
+    return f"{seconds / 3600:.1f} hours" if seconds < 2 * 86400 else f"{seconds / 86400:,.0f} days"

@@ -56,7 +56,8 @@ class Nodes:
     def choose(self, request: LoadRequest) -> LoadRequest:
         """Return a load with the settings that follow from the machines. Raises SettingError."""
         values, nodes = self.settings(request.facts, request.spec, request.settings)
-        notes = [*request.notes, _ALONE] if values and not nodes else request.notes
+        # A load that is repeated has the notes of the one before.
+        notes = [note for note in request.notes if note != _ALONE] + ([_ALONE] if values and not nodes else [])
         return dataclasses.replace(request, automatic={**request.automatic, **values}, notes=notes)
 
     def spread(self, request: LoadRequest) -> NodeSpread | None:

@@ -143,6 +143,7 @@ def test_a_file_that_has_no_name_here_does_not_hinder_the_others(tmp_path: Path)
         (tmp_path / f"away.{ending}").write_text("{}")
         (tmp_path / folder / f"a link.{ending}").symlink_to(tmp_path / f"away.{ending}")
         (tmp_path / folder / f"{'long' * 40}.{ending}").write_text("{}")
+        (tmp_path / folder / f"a circle.{ending}").symlink_to(f"a circle.{ending}")
     assert [book.name for book in books.chosen([])[0]] == ["World"]
     assert books.chosen(["a link"])[1] == [
         "'a link.json' is a link that leads out of lorebooks/. Put the file itself there."

@@ -60,7 +60,13 @@ def force_schema(schema: object, strict: bool) -> ResponseFormat:
             f"The JSON schema has keywords that are not enforced here: {names}. Remove them, or leave out 'strict'."
         )
     warnings = (f"These keywords of the JSON schema are not enforced: {names}.",) if unknown else ()
-    return ResponseFormat({"json_schema": json.dumps(normal, ensure_ascii=False)}, warnings)
+    try:
+        text = json.dumps(normal, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # A schema that came as a text may hold them; other bodies were refused before.
+        raise SettingError(
+            "The JSON schema has a number that JSON does not have, such as NaN or 1e999. Send another number."
+        ) from None
+    return ResponseFormat({"json_schema": text}, warnings)
 
 
 def _of_field(name: str, value: object) -> tuple[str, object, bool] | None:

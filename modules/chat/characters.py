@@ -15,6 +15,7 @@ from modules.chat.roleplay.card_png import has_png_card
 from modules.chat.roleplay.macros import Macros
 from modules.files.data_files import DataFileError, to_yaml
 from modules.files.paths import safe_file_path, write_atomically
+from modules.files.printable_name import printable_name
 from modules.protocol.errors import PaddockError
 
 # The first one that a character has counts.
@@ -82,7 +83,7 @@ class Characters:
         files = [path for path in self._folder.iterdir() if path.suffix in _ENDINGS and path.name[0] != "."]
         found = {path.stem for path in files if path.suffix != ".png"}
         found |= {path.stem for path in files if path.stem not in found and _is_card(path)}
-        return sorted(found, key=str.casefold)
+        return sorted(map(printable_name, found), key=str.casefold)
 
     def load(self, name: str) -> Character:
         """Return the character with this file name. Raises CharacterError, PathError."""

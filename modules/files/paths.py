@@ -15,7 +15,6 @@ from modules.protocol.errors import PaddockError
 _MAX_LETTERS = 100
 _MAX_BYTES = 200
 
-
 # Control characters, Unicode line separators, and marks that change the direction of text: "a\u202efdp.exe" is shown
 # as "aexe.pdf".
 UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
@@ -241,7 +240,8 @@ def safe_join(folder: Path, name: str, *, follow_links: bool = False) -> Path:
     if bad:
         raise PathError(f"{name!r} is not a valid name. Use a plain name without '..', '\\' or a leading '/'.")
     path = folder.joinpath(*parts)
-    if not follow_links and not path.resolve().is_relative_to(folder.resolve()):
+    # Unlike Path.resolve before Python 3.13, realpath raises nothing for links in a circle; opening one fails.
+    if not follow_links and not Path(os.path.realpath(path)).is_relative_to(folder.resolve()):
         raise PathError(f"{name!r} is a link that leads out of {folder.name}/. Put the file itself there.")
     return path
 

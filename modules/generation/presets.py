@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modules.files.data_files import DataFileError, parse_yaml, read_bytes, to_yaml
 from modules.files.paths import safe_file_path, write_atomically
+from modules.files.printable_name import printable_name
 from modules.generation.preset_keys import read_keys, within
 from modules.protocol.errors import PaddockError, SettingError
 from modules.protocol.sampling import SamplingParams
@@ -28,7 +29,7 @@ class Presets:
     def names(self) -> list[str]:
         """Return the names of all presets, sorted case-insensitively."""
         found = {path.stem for folder in (self._shipped, self._own) if folder.is_dir() for path in _files(folder)}
-        return sorted(found, key=str.casefold)
+        return sorted(map(printable_name, found), key=str.casefold)
 
     def is_own(self, name: str) -> bool:
         """Return True if the user saved a preset of this name."""

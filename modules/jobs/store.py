@@ -218,7 +218,7 @@ class JobStore:
         message = INTERRUPTED.format(program=program_name(), id=job.id)
         self.log(job.id, message)
         state = dataclasses.replace(job.state, status=FAILED, ended=time.time(), seconds_left=None, message=message)
-        self.write_state(job.id, state)
+        self.write_end(job.id, state)
         return Job(job.id, job.spec, state)
 
     def _ids(self) -> list[str]:

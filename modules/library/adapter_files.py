@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from modules.library.facts_builder import printable_name
+from modules.files.printable_name import printable_name
 from modules.library.folder import list_folder
 from modules.library.gguf import GgufHeader, read_header
 from modules.library.json_files import as_text, positive_int, read_object

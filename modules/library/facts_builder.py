@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeVar
 
+from modules.files.printable_name import printable_name
 from modules.protocol.model_facts import Evidence, ModelFacts, Projector
 from modules.protocol.model_purpose import explain_no_chat
 
@@ -73,11 +74,6 @@ class FactsBuilder:
             warnings=tuple(map(printable_name, self.warnings)),
             **{"format": "unknown", **self._facts},
         )
-
-
-def printable_name(name: str) -> str:
-    """Return a file name with "�" for each byte that is not UTF-8."""
-    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _words(value: object) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from modules.library.facts_builder import FactsBuilder, printable_name
+from modules.files.printable_name import printable_name
+from modules.library.facts_builder import FactsBuilder
 from modules.library.folder import ModelFolder
 from modules.library.gguf import GgufHeader, read_header
 from modules.protocol.errors import ModelError

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from modules.families.remote_file import SUFFIXES
 from modules.files.paths import PathError, safe_join
+from modules.files.printable_name import printable_name
 from modules.library import gguf, safetensors
 from modules.library.adapter_files import is_gguf_adapter, read_adapter
 from modules.library.detect import detect
-from modules.library.facts_builder import printable_name
 from modules.library.folder import ModelFolder, all_shard_names, join_names, list_folder, projector_names
 from modules.library.sizes import TruncatedFileError
 from modules.protocol.adapter_facts import AdapterFacts

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modules.files.data_files import DataFileError, read_json
 from modules.files.paths import safe_join
+from modules.files.printable_name import printable_name
 from modules.plugins.code_files import code_files, fingerprint
 from modules.plugins.manifest import Manifest, ManifestError, read_manifest
 from modules.plugins.script_needs import unnamed_needs
@@ -98,7 +99,7 @@ def _in_roots(roots: Sequence[Path]) -> list[ExtensionFolder]:
         shipped = shipped_hashes(root)
         for folder in _subfolders(root):
             if kind := _kind(folder):
-                found.append(_read(root, folder.name, folder, kind, shipped))
+                found.append(_read(root, printable_name(folder.name), folder, kind, shipped))
     return found
 
 

@@ -67,7 +67,8 @@ def _linked(folder: Path) -> list[Path]:
         for name in [*folders, *files]:
             path = Path(place, name)
             if path.is_symlink() and len(found) < _MAX_LINKS:
-                found.append(path.resolve())
+                # Before Python 3.13, Path.resolve raises an error for links in a circle.
+                found.append(Path(os.path.realpath(path)))
         if len(Path(place).parts) - root >= _MAX_DEPTH:
             folders.clear()
     return found

@@ -17,8 +17,12 @@ from typing import Any
 # An interpreter may start slowly on a busy machine. This time does not count for the request.
 START_SECONDS = 60.0
 _ROOT = Path(__file__).resolve().parents[2]
-# Isolated mode: packages of the working directory or of the user cannot shadow these modules.
-_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve()"
+# Isolated mode: packages of the working directory or of the user cannot shadow these modules. Ctrl+C in a terminal and
+# the end of a service go to all processes; the one that started this process ends it when it wants no more answers.
+_CODE = (
+    "import signal, sys; [signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)]; "
+    "sys.path.insert(0, sys.argv[1]); from {} import serve; serve()"
+)
 
 
 class RequestTimeout(Exception):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modules.files.paths import free_path, safe_file_path, write_atomically
+from modules.files.printable_name import printable_name
 from modules.protocol.errors import PaddockError
 from modules.ui.notebook import Notebook
 
@@ -32,7 +33,7 @@ class Notebooks:
     def names(self) -> list[str]:
         """Return the names of the notebooks beside the first one, sorted case-insensitively."""
         found = self._folder.glob(f"*{_ENDING}") if self._folder.is_dir() else ()
-        return sorted((path.stem for path in found if not path.name.startswith(".")), key=str.casefold)
+        return sorted((printable_name(path.stem) for path in found if path.name[0] != "."), key=str.casefold)
 
     def get(self, name: str) -> Notebook:
         """Return a notebook. Raise PaddockError if there is none of that name."""

@@ -55,6 +55,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"response_format": {"type": "json_schema", "json_schema": {"schema": "x"}}}, "must be a JSON object"),
     ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "strict": "yes"}}}, "'strict' must be"),
     ({"guided_json": "{"}, "is not JSON"),
+    ({"guided_json": '{"const": NaN}'}, "a number that JSON does not have"),
+    ({"structured_outputs": {"json": '{"enum": [1e999]}'}}, "a number that JSON does not have"),
     ({"guided_json": {"type": "text"}}, "has the type 'text'"),
     ({"json_schema": {"$ref": "#"}}, "refers to itself"),
     ({"json_schema": {"type": "object"}, "guided_json": {}}, "can have one format"),

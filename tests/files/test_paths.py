@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from modules.files.data_files import DataFileError, read_json
 from modules.files.paths import PathError, Paths, safe_file_path, safe_join, write_atomically
 from modules.protocol.errors import PaddockError
 
@@ -47,6 +48,12 @@ def test_a_link_that_leads_out_is_refused_unless_its_owner_may(tmp_path: Path) -
     with pytest.raises(PathError, match="link that leads out"):
         safe_join(tmp_path / "models", "linked")
     assert safe_join(tmp_path / "models", "linked", follow_links=True).exists()
+
+
+def test_a_link_in_a_circle_is_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "circle.json").symlink_to("circle.json")
+    with pytest.raises(DataFileError, match="the system says"):
+        read_json(safe_join(tmp_path, "circle.json"))
 
 
 def test_what_cannot_be_written_leaves_the_old_file_and_no_litter(

@@ -20,6 +20,7 @@ from modules.files.paths import write_atomically
 from modules.jobs.job_run import JobCancelled
 from modules.jobs.job_spec import JobError, JobSpec, JobState
 from modules.jobs.quantize import plan_quantize
+from modules.jobs.service import Jobs
 from modules.jobs.store import JobStore
 from modules.protocol.errors import PaddockError, SettingError
 from modules.settings.config import Config
@@ -127,6 +128,20 @@ def test_a_disk_that_takes_no_state_ends_no_job_and_its_end_is_stored_later(
     monkeypatch.undo()
     assert app.jobs.job(id).state.status == status
     assert JobStore(app.paths.jobs).job(id).state.status == status
+
+
+def test_a_full_disk_at_the_start_does_not_hinder_jobs_that_a_host_left(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = app.jobs.start(_echo())
+
+    def no_space(path: Path, content: str | bytes) -> None:
+        raise PaddockError(f"{path.name} could not be saved.")
+
+    monkeypatch.setattr("modules.jobs.store.write_atomically", no_space)
+    (job,) = Jobs(app.jobs.resources).list()
+    assert (job.id, job.state.status) == (id, "failed")
+    assert "Run it again" in job.state.message
 
 
 def test_cancel_ends_the_job_and_leaves_nothing(app: App, config: Config) -> None:

@@ -21,14 +21,18 @@ def write_zip(path: Path, files: Mapping[str, str | bytes]) -> Path:
     return path
 
 
-def write_pdf(path: Path, pages: Sequence[str], password: str = "") -> Path:
-    """Write a PDF with one line of text a page ("": a page without text), and return its path."""
+def write_pdf(path: Path, pages: Sequence[str], password: str = "", unicode: Mapping[str, str] | None = None) -> Path:
+    """Write a PDF with one line of text a page ("": a page without text), and return its path.
+
+    `unicode`: letters of the text -> what its font says that they mean, as hexadecimal UTF-16.
+    """
     from pypdf import PdfReader, PdfWriter
 
     objects = ["<< /Type /Catalog /Pages 2 0 R >>"]
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
     objects.append(f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>")
-    objects.append("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
+    map_of_font = f"/ToUnicode {4 + 2 * len(pages)} 0 R " if unicode else ""
+    objects.append(f"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica {map_of_font}>>")
     for number, text in enumerate(pages):
         content = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET" if text else ""
         objects.append(
@@ -36,6 +40,10 @@ def write_pdf(path: Path, pages: Sequence[str], password: str = "") -> Path:
             "/Resources << /Font << /F1 3 0 R >> >> >>"
         )
         objects.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
+    if unicode:
+        lines = "\n".join(f"<{ord(letter):02x}> <{meaning}>" for letter, meaning in unicode.items())
+        table_of_letters = f"{len(unicode)} beginbfchar\n{lines}\nendbfchar"
+        objects.append(f"<< /Length {len(table_of_letters)} >>\nstream\n{table_of_letters}\nendstream")
     raw = io.BytesIO(b"%PDF-1.4\n")
     raw.seek(0, io.SEEK_END)
     places = []

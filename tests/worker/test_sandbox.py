@@ -132,6 +132,14 @@ def test_the_user_can_switch_sandboxes_off(tmp_path: Path, monkeypatch: pytest.M
     assert sandbox_variables(tmp_path, [], []) == {}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets only admins make links")
+def test_a_link_in_a_circle_hinders_no_model_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "m.gguf").write_text("")
+    (value,) = sandbox_variables(tmp_path / "m.gguf", [], []).values()
+    assert str(tmp_path / "m.gguf") in value
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
 def test_a_folder_for_extensions_that_is_filled_later_is_readable(tmp_path: Path, files: dict[str, Path]) -> None:
     later = tmp_path / "user_data" / "extensions"

@@ -41,7 +41,8 @@ def serve() -> None:
 
 
 def read(path: Path, name: str) -> dict[str, Any]:
-    """Return {kind, text, notes, pages} of a document, or {error}: why it has no text, with a next step."""
+    """Return {kind, text, notes, pages} of a document; or {error}: why it has no text, with a next step; or {refused}:
+    what the system says of a file that it does not read."""
     found = LimitedText()
     kind = ""
     try:
@@ -51,13 +52,20 @@ def read(path: Path, name: str) -> dict[str, Any]:
         return {"error": f"{name} {error}"}
     except MemoryError:
         return {"error": f"{name} needs too much memory to be read. Attach a part of it, or its text."}
+    except OSError as error:
+        # Libraries raise it too, without a number, for what they find in a damaged file.
+        return {"refused": error.strerror} if error.errno else {"error": _damaged(name, kind, error)}
     except Exception as error:  # libraries raise whatever a damaged file leads them to
-        reason = f"{type(error).__name__}: {error}"[:300]
-        what = f"no whole {kind} file" if kind else "damaged"
-        return {"error": f"{name} is {what} ({reason}). Open it in the program that made it, and save it again."}
+        return {"error": _damaged(name, kind, error)}
     if not found.text.strip():
         return {"error": f"{name} holds no text. Attach a file with text."}
     return {"kind": kind, "text": found.text, "notes": found.notes, "pages": found.pages}
+
+
+def _damaged(name: str, kind: str, error: Exception) -> str:
+    reason = f"{type(error).__name__}: {error}"[:300]
+    what = f"no whole {kind} file" if kind else "damaged"
+    return f"{name} is {what} ({reason}). Open it in the program that made it, and save it again."
 
 
 def _reader(path: Path, name: str) -> tuple[str, Callable[[Path, LimitedText], None]]:

@@ -37,6 +37,8 @@ class LimitedText:
         """Add text, as much as fits. The first that does not fit is noted."""
         if self.full:
             return
+        # A PDF's fonts may name halves of characters. Two halves become one; a single one could not be stored.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         room = self._most - self._length
         if len(text) > room:
             text = text[:room]

@@ -32,10 +32,18 @@ class FoundFile:
 
 @dataclass
 class FolderScan:
-    """The files of a folder in order. `note`: a sentence if not all were listed, else ""."""
+    """The files of a folder in order. `note`: a sentence if not all were listed, else "".
+
+    `refused`: paths of files and folders below it that the system does not show now.
+    """
 
     files: list[FoundFile] = field(default_factory=list)
     note: str = ""
+    refused: list[str] = field(default_factory=list)
+
+    def is_refused(self, path: str) -> bool:
+        """Return True if it is not known whether there is a file at this path."""
+        return any(path == refused or path.startswith(f"{refused}/") for refused in self.refused)
 
 
 def scan_folder(folder: Path, most: int = MOST_FILES) -> FolderScan:
@@ -43,22 +51,34 @@ def scan_folder(folder: Path, most: int = MOST_FILES) -> FolderScan:
 
     Raises OSError if the folder itself cannot be read.
     """
-    os.scandir(folder).close()
     found = FolderScan()
-    for place, folders, names in os.walk(folder):
+
+    def note_refused(error: OSError) -> None:
+        refused = Path(error.filename or folder)
+        if refused == folder:
+            raise error
+        if not isinstance(error, FileNotFoundError):
+            found.refused.append(refused.relative_to(folder).as_posix())
+
+    for place, folders, names in os.walk(folder, onerror=note_refused):
         inner = Path(place).relative_to(folder)
         deepest = len(inner.parts) >= MOST_DEPTH
         folders[:] = [] if deepest else sorted(name for name in folders if _is_wanted_folder(name))
         for name in sorted(names):
             if name.startswith((".", "~$")) or _SKIPPED_ENDINGS.fullmatch(Path(name).suffix):
                 continue
-            one = _look(Path(place, name), inner / name)
+            try:
+                one = _look(Path(place, name), inner / name)
+            except OSError:
+                found.refused.append((inner / name).as_posix())
+                continue
             if one is None:
                 continue
             if len(found.files) >= most:
                 found.note = f"Only the first {most:,} files are read. Choose a smaller folder."
                 return found
             found.files.append(one)
+    os.scandir(folder).close()  # If it has just vanished, nothing is known of what is missing.
     return found
 
 
@@ -67,11 +87,14 @@ def _is_wanted_folder(name: str) -> bool:
 
 
 def _look(path: Path, relative: Path) -> FoundFile | None:
-    """Return a regular file; None for a link, a pipe, a file that is gone, or a name that is no text."""
+    """Return a regular file; None for a link, a pipe, a file that is gone, or a name that is no text.
+
+    Raises OSError if the system does not show it.
+    """
     try:
         facts = path.lstat()
         relative.as_posix().encode()
-    except (OSError, UnicodeEncodeError):
+    except (FileNotFoundError, UnicodeEncodeError):
         return None
     if not stat.S_ISREG(facts.st_mode):
         return None

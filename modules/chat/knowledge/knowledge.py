@@ -18,6 +18,7 @@ from modules.chat.knowledge.ranking import fuse
 from modules.chat.knowledge.reading import Reader, Report
 from modules.chat.knowledge.vectors import Vectors
 from modules.files.paths import free_path, write_atomically
+from modules.files.printable_name import printable_name
 from modules.protocol.errors import PaddockError
 from modules.settings.preferences import Preferences
 from modules.system.threads import host_thread
@@ -126,7 +127,8 @@ class Knowledge:
     def files(self, name: str) -> list[str]:
         """Return the names of the files that were added to a knowledge."""
         one = self._own(name)
-        return sorted(path.name for path in one.folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        found = (path for path in one.folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        return sorted(printable_name(path.name) for path in found)
 
     def add_file(self, name: str, file: str, content: bytes) -> str:
         """Add a file to a knowledge of Paddock's own, and read it in the background. Return its name there."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from filelock import FileLock, Timeout
 
-from modules.chat.attachments.document_text import DocumentError, read_document
+from modules.chat.attachments.document_text import DocumentError, DocumentUnreachable, read_document
 from modules.chat.knowledge.chunks import split_document
 from modules.chat.knowledge.definitions import Definition
-from modules.chat.knowledge.folder_scan import FolderScan, FoundFile, scan_folder
+from modules.chat.knowledge.folder_scan import FoundFile, scan_folder
 from modules.chat.knowledge.index_database import IndexDatabase
 from modules.chat.knowledge.index_file import KnowledgeError
 from modules.chat.knowledge.vectors import Vectors
@@ -24,6 +25,8 @@ _BATCH = 256
 _SAVED = 4096
 # Longer ago than this, a file is no longer being written.
 _SETTLED_SECONDS = 1.0
+# The size of a document that is looked at again the next time, even if the file is as it was.
+_UNKNOWN = -1
 
 # (phase, done, total)
 Report = Callable[[str, int, int], None]
@@ -46,7 +49,9 @@ class Reader:
 
     def is_fresh(self, one: Definition) -> bool:
         """Return True if the folder holds what was read, as far as names, sizes and times tell. Raises OSError."""
-        known, files = self._database.documents(one.id), scan_folder(one.folder).files
+        known, scan = self._database.documents(one.id), scan_folder(one.folder)
+        files = scan.files
+        known = {path: document for path, document in known.items() if not scan.is_refused(path)}
         return len(known) == len(files) and all(file.path in known and known[file.path].is_same(file) for file in files)
 
     def read(self, one: Definition, embedder: str, report: Report) -> Outcome:
@@ -60,12 +65,17 @@ class Reader:
             raise KnowledgeError("Another Paddock reads these documents now. Try again when it is done.") from None
 
     def _read_documents(self, one: Definition, report: Report) -> list[str]:
-        scan = self._scan(one)
+        try:
+            scan = scan_folder(one.folder)
+        except OSError as error:
+            raise _gone(one, error) from error
         known = self._database.documents(one.id)
         present = {file.path for file in scan.files}
-        self._database.remove(one.id, [path for path in known if path not in present])
+        self._database.remove(one.id, [path for path in known if path not in present and not scan.is_refused(path)])
         fresh = [file for file in scan.files if file.path not in known or not known[file.path].is_same(file)]
         notes = [scan.note] if scan.note else []
+        if scan.refused:
+            notes.append(_describe_refused(scan.refused))
         _, passages = self._database.counts().get(one.id, (0, 0))
         for done, file in enumerate(fresh):
             if self._stopped(one):
@@ -80,30 +90,21 @@ class Reader:
             passages += self._read_file(one, file)
         return notes
 
-    @staticmethod
-    def _scan(one: Definition) -> FolderScan:
-        try:
-            return scan_folder(one.folder)
-        except OSError as error:
-            raise KnowledgeError(
-                f"The folder {one.folder} cannot be read ({error.strerror}). What was read of it earlier is still "
-                "used. Bring it back, or remove this knowledge."
-            ) from error
-
     def _read_file(self, one: Definition, file: FoundFile) -> int:
         """Read one document. Return how many passages it has."""
         try:
             text = read_document(one.folder / file.path, file.path)
+        except DocumentUnreachable as error:
+            _check_folder(one)
+            self._database.put_problem(one.id, replace(file, size=_UNKNOWN), error.message)
+            return 0
         except DocumentError as error:
             self._database.put_problem(one.id, file, error.message)
-            return 0
-        except OSError as error:
-            self._database.put_problem(one.id, file, f"{file.path} cannot be read ({error.strerror}).")
             return 0
         chunks = split_document(text.text, text.pages)
         if time.time_ns() - file.modified < _SETTLED_SECONDS * 1e9:
             # It may be written again within the resolution of its time: look at it again next time.
-            file = FoundFile(file.path, -1, file.modified)
+            file = replace(file, size=_UNKNOWN)
         self._database.put(one.id, file, text, chunks)
         return len(chunks)
 
@@ -141,3 +142,28 @@ class Reader:
                 unsaved = []
             if not batch:
                 return
+
+
+def _check_folder(one: Definition) -> None:
+    """Raise KnowledgeError if the whole folder cannot be read any more."""
+    try:
+        os.scandir(one.folder).close()
+    except OSError as error:
+        raise _gone(one, error) from error
+
+
+def _gone(one: Definition, error: OSError) -> KnowledgeError:
+    return KnowledgeError(
+        f"The folder {one.folder} cannot be read ({error.strerror}). What was read of it earlier is still used. Bring "
+        "it back, or remove this knowledge."
+    )
+
+
+def _describe_refused(refused: list[str]) -> str:
+    # Names may hold bytes that are no text.
+    names = ", ".join(path.encode("utf-8", "replace").decode() for path in refused[:3])
+    more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
+    return (
+        f"Paddock may not read {names}{more}. What was read there earlier is still used. Change the permissions, or "
+        "choose another folder."
+    )

@@ -15,6 +15,8 @@ from modules.chat.roleplay.lore_entry import Lorebook, read_book
 from modules.chat.roleplay.lorebook_import import SPEC, as_sillytavern, read_lorebook, read_lorebook_value
 from modules.files.data_files import DataFileError, fix_surrogates, read_json
 from modules.files.paths import safe_file_path, write_atomically
+from modules.files.printable_name import printable_name
+from modules.protocol.errors import PaddockError
 
 _ENDING = ".json"
 _TRASH = ".trash"
@@ -34,7 +36,7 @@ class Lorebooks:
         if not self._folder.is_dir():
             return []
         files = (path for path in self._folder.iterdir() if path.suffix == _ENDING and path.name[0] != ".")
-        return sorted((path.stem for path in files), key=str.casefold)
+        return sorted((printable_name(path.stem) for path in files), key=str.casefold)
 
     def load(self, name: str) -> dict[str, Any]:
         """Return a lorebook's value, in the form of cards V3. Raises CardError or PathError."""
@@ -54,7 +56,7 @@ class Lorebooks:
         for name in dict.fromkeys((*wanted, *self.names())):
             try:
                 book, everywhere = self._read(name)
-            except CardError as error:
+            except PaddockError as error:
                 if name in wanted:
                     problems.append(error.message)
                 continue

@@ -13,6 +13,8 @@ from modules.chat.roleplay.lore_entry import texts
 from modules.chat.roleplay.pictures import ENDINGS, find_picture, write_picture
 from modules.files.data_files import DataFileError, read_yaml, to_yaml
 from modules.files.paths import safe_file_path, write_atomically
+from modules.files.printable_name import printable_name
+from modules.protocol.errors import PaddockError
 
 _ENDING = ".yaml"
 _TRASH = ".trash"
@@ -42,7 +44,7 @@ class Personas:
         if not self._folder.is_dir():
             return []
         files = (path for path in self._folder.iterdir() if path.suffix == _ENDING and path.name[0] != ".")
-        return sorted((path.stem for path in files), key=str.casefold)
+        return sorted((printable_name(path.stem) for path in files), key=str.casefold)
 
     def load(self, name: str) -> Persona:
         """Return a persona. Raises CardError or PathError."""
@@ -77,7 +79,7 @@ class Personas:
         """Take from a persona what another one has now."""
         try:
             before = self.load(name)
-        except CardError:
+        except PaddockError:
             return
         characters = tuple(one for one in before.characters if one not in persona.characters)
         after = Persona(before.name, before.description, before.default and not persona.default, characters)
@@ -113,7 +115,7 @@ class Personas:
         for name in self.names():
             try:
                 one = self.load(name)
-            except CardError:
+            except PaddockError:
                 continue
             if character and character in one.characters:
                 return name, one

@@ -119,6 +119,7 @@ def test_names_are_plain() -> None:
     assert attachment_name("a\u202efdp\n.exe\ud800") == "afdp.exe\ufffd"
     assert attachment_name("..") == ".." and attachment_name("/") == attachment_name(" ") == "file"
     assert attachment_name(f"{'a' * 300}.pdf") == f"{'a' * 196}.pdf"
+    assert attachment_name(f"{'猫' * 100}.pdf") == f"{'猫' * 75}.pdf", "230 bytes at most"
 
 
 def test_only_old_files_that_no_message_names_are_removed(tmp_path: Path) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from modules.chat.attachments.document_text import DocumentError, read_document, read_document_bytes
+from modules.chat.attachments.document_readers import read
+from modules.chat.attachments.document_text import (
+    DocumentError,
+    DocumentUnreachable,
+    read_document,
+    read_document_bytes,
+)
 from modules.chat.attachments.limited_text import LimitedText
 from modules.chat.attachments.text_readers import html_to_markdown
 from tests.support.documents import write_docx, write_epub, write_pdf, write_xlsx, write_zip
@@ -18,6 +24,19 @@ def test_a_pdf_is_read_page_by_page(tmp_path: Path) -> None:
     assert (found.name, found.kind) == ("paper.pdf", "PDF")
     assert found.text.split() == ["The", "heron", "stands.", "It", "waits."]
     assert found.notes == ("1 of 3 pages have no text; they may be pictures.",)
+
+
+def test_halves_of_characters_in_a_pdf_can_be_stored(tmp_path: Path) -> None:
+    pages = ["aX", "XY b"]
+    found = read_document(write_pdf(tmp_path / "math.pdf", pages, unicode={"X": "D835", "Y": "DC34"}))
+    assert found.text == "a\ufffd\n\n\U0001d434 b\n\n"
+    assert found.text[found.pages[1] :].startswith("\U0001d434")
+
+
+def test_a_file_that_the_system_refuses_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(DocumentUnreachable, match=r"gone.txt cannot be read now \(No such file or directory\)\. Check"):
+        read_document(tmp_path / "gone.txt")
+    assert read(tmp_path / "gone.txt", "gone.txt") == {"refused": "No such file or directory"}, "in its process"
 
 
 def test_a_word_document_keeps_headings_and_tables(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -10,6 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from modules.chat.attachments.document_text import DocumentText, DocumentUnreachable, read_document
+from modules.chat.knowledge import reading
+from modules.chat.knowledge.chunks import Chunk, split_document
 from modules.chat.knowledge.folder_scan import scan_folder
 from modules.chat.knowledge.index_file import KnowledgeError
 from modules.chat.knowledge.reading import Reader
@@ -106,6 +110,59 @@ def test_a_folder_that_is_gone_keeps_what_was_read(room: SimpleNamespace) -> Non
     assert _found(room, "boiler pressure") == ["boiler.md"]
 
 
+def test_a_folder_that_vanishes_while_it_is_read_keeps_what_was_read(
+    room: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _made(room)
+    _write(room.docs, "a.txt", "Tulips grow behind the house.")
+    _write(room.docs, "boiler.md", "The heating was replaced.", 1_000_000_005)
+
+    def vanish(*arguments: object) -> list[Chunk]:
+        room.docs.rename(room.folder / "elsewhere")
+        return split_document(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reading, "split_document", vanish)
+    with pytest.raises(KnowledgeError, match="What was read of it earlier is still used"):
+        room.knowledge.read_now("Manuals", _NOTHING)
+    assert (_found(room, "tulips"), _found(room, "pressure")) == (["a.txt"], ["boiler.md"])
+
+
+def test_a_file_that_could_not_be_read_is_read_once_that_is_possible(
+    room: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, name: str) -> DocumentText:
+        if name == "boiler.md":
+            raise DocumentUnreachable("It cannot be read now.")
+        return read_document(path, name)
+
+    monkeypatch.setattr(reading, "read_document", refuse)
+    _made(room)
+    (state,) = room.knowledge.states()
+    assert state.problems == (("boiler.md", "It cannot be read now."),)
+    monkeypatch.setattr(reading, "read_document", read_document)
+    room.clock.now += 60
+    assert room.knowledge.prepare(["Manuals"], 60.0) == []
+    assert _found(room, "pressure") == ["boiler.md"], "neither its size nor its time has changed"
+
+
+def test_what_was_read_stays_where_a_folder_may_not_be_read_any_more(
+    room: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _made(room)
+    look = os.scandir
+
+    def refuse(path: str | Path) -> object:
+        if Path(path).name == "inner":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    state = room.knowledge.read_now("Manuals", _NOTHING)
+    (note,) = state.notes
+    assert note.startswith("Paddock may not read inner. What was read there earlier is still used. Change the perm")
+    assert _found(room, "roof") == ["inner/roof.txt"]
+
+
 def test_a_document_without_text_is_named_once_and_others_are_read(room: SimpleNamespace) -> None:
     (room.docs / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
     os.utime(room.docs / "broken.pdf", (1, 1))
@@ -173,6 +230,14 @@ def test_added_files_have_a_folder_of_their_own(room: SimpleNamespace) -> None:
     assert knowledge.files("Notes") == ["plan 2.txt"]
     with pytest.raises(KnowledgeError, match="no file"):
         knowledge.remove_file("Notes", "../../settings.yaml")
+
+
+def test_a_file_with_a_long_name_of_another_script_can_be_added_twice(room: SimpleNamespace) -> None:
+    room.knowledge.create("Notes")
+    for text in (b"The cat sleeps.", b"The cat wakes."):
+        name = room.knowledge.add_file("Notes", f"{'猫' * 200}.txt", text)
+        assert name in room.knowledge.files("Notes")
+    assert name.endswith("猫 2.txt")
 
 
 def test_files_cannot_be_added_to_a_folder_of_the_user(room: SimpleNamespace) -> None:

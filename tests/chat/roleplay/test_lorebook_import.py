@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from modules.chat.roleplay.card_png import plain_picture, write_png_card
 from modules.chat.roleplay.lore_entry import AT_DEPTH, NOT_ALL, read_book
 from modules.chat.roleplay.lorebook_import import as_sillytavern, read_lorebook_value
 from modules.chat.roleplay.lorebooks import Lorebooks
+from modules.chat.roleplay.personas import Persona, Personas
 
 # An entry as SillyTavern writes it, with every field.
 SILLYTAVERN: dict[str, Any] = {
@@ -130,3 +132,22 @@ def test_books_are_stored_under_free_names_and_come_back(tmp_path: Path) -> None
     assert books.chosen(["broken"])[1][0].startswith("The lorebook broken cannot be read: ")
     books.delete(first)
     assert first not in books.names()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets only admins make links")
+def test_a_file_that_has_no_name_here_does_not_hinder_the_others(tmp_path: Path) -> None:
+    books, personas = Lorebooks(tmp_path / "lorebooks"), Personas(tmp_path / "personas")
+    books.save("", {"name": "World", "entries": []}, everywhere=True)
+    personas.save("", Persona("Sam", default=True))
+    for folder, ending in (("lorebooks", "json"), ("personas", "yaml")):
+        (tmp_path / f"away.{ending}").write_text("{}")
+        (tmp_path / folder / f"a link.{ending}").symlink_to(tmp_path / f"away.{ending}")
+        (tmp_path / folder / f"{'long' * 40}.{ending}").write_text("{}")
+        (tmp_path / folder / f"a circle.{ending}").symlink_to(f"a circle.{ending}")
+    assert [book.name for book in books.chosen([])[0]] == ["World"]
+    assert books.chosen(["a link"])[1] == [
+        "'a link.json' is a link that leads out of lorebooks/. Put the file itself there."
+    ]
+    assert personas.choose("", "")[0] == "Sam"
+    assert personas.save("", Persona("Ada", default=True)) == "Ada"
+    assert personas.choose("", "")[0] == "Ada"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from filelock import FileLock, Timeout
 
@@ -16,6 +16,7 @@ from modules.chat.knowledge.folder_scan import FolderScan, FoundFile, scan_folde
 from modules.chat.knowledge.index_database import IndexDatabase
 from modules.chat.knowledge.index_file import KnowledgeError
 from modules.chat.knowledge.vectors import Vectors
+from modules.chat.tree import clean
 from modules.protocol.errors import PaddockError
 
 # Passages of one knowledge. What exceeds them is not read.
@@ -100,6 +101,8 @@ class Reader:
         except OSError as error:
             self._database.put_problem(one.id, file, f"{file.path} cannot be read ({error.strerror}).")
             return 0
+        # SQLite stores no lone surrogate, and its substr() ends at a null. Places in the text stay the same.
+        text = replace(text, text=clean(text.text).replace("\0", " "))
         chunks = split_document(text.text, text.pages)
         if time.time_ns() - file.modified < _SETTLED_SECONDS * 1e9:
             # It may be written again within the resolution of its time: look at it again next time.
@@ -113,7 +116,12 @@ class Reader:
             return ""
         try:
             marked = self._database.count_vectors(one.id, embedder)
-            if marked and self._vectors.size(one.id, embedder) < marked:
+            size = self._vectors.size(one.id, embedder) if marked else 0
+            if size > marked:
+                # Those of changed and removed documents would take the place of others in each search.
+                self._vectors.keep(one.id, embedder, self._database.with_vector(one.id, embedder))
+                self._vectors.save(one.id, embedder)
+            elif size < marked:
                 self._database.forget_vectors(one.id)  # The file of the vectors was removed or damaged.
                 marked = 0
             if not marked:

@@ -15,6 +15,7 @@ from modules.chat.roleplay.lore_entry import Lorebook, read_book
 from modules.chat.roleplay.lorebook_import import SPEC, as_sillytavern, read_lorebook, read_lorebook_value
 from modules.files.data_files import DataFileError, fix_surrogates, read_json
 from modules.files.paths import safe_file_path, write_atomically
+from modules.protocol.errors import PaddockError
 
 _ENDING = ".json"
 _TRASH = ".trash"
@@ -54,7 +55,8 @@ class Lorebooks:
         for name in dict.fromkeys((*wanted, *self.names())):
             try:
                 book, everywhere = self._read(name)
-            except CardError as error:
+            except PaddockError as error:
+                # A file that was put there may have a name that none can have here.
                 if name in wanted:
                     problems.append(error.message)
                 continue

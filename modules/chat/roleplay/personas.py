@@ -13,6 +13,7 @@ from modules.chat.roleplay.lore_entry import texts
 from modules.chat.roleplay.pictures import ENDINGS, find_picture, write_picture
 from modules.files.data_files import DataFileError, read_yaml, to_yaml
 from modules.files.paths import safe_file_path, write_atomically
+from modules.protocol.errors import PaddockError
 
 _ENDING = ".yaml"
 _TRASH = ".trash"
@@ -77,7 +78,7 @@ class Personas:
         """Take from a persona what another one has now."""
         try:
             before = self.load(name)
-        except CardError:
+        except PaddockError:
             return
         characters = tuple(one for one in before.characters if one not in persona.characters)
         after = Persona(before.name, before.description, before.default and not persona.default, characters)
@@ -113,7 +114,7 @@ class Personas:
         for name in self.names():
             try:
                 one = self.load(name)
-            except CardError:
+            except PaddockError:
                 continue
             if character and character in one.characters:
                 return name, one

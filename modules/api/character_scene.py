@@ -9,7 +9,7 @@ from modules.api.chat_modes import ChatMode
 from modules.app import App
 from modules.chat.messages import ChatOptions, Message
 from modules.chat.parts import plain
-from modules.chat.roleplay.scene import Scene
+from modules.chat.roleplay.scene import Scene, fill_outlets
 from modules.chat.roleplay.scene_composer import SceneComposer, SceneRequest
 from modules.families.message_content import content_text
 from modules.runtime.loaded_model import LoadedModel
@@ -30,7 +30,7 @@ def begin_chat(
     if mode.greeting and not any(one["role"] == "assistant" for one in rest):
         rest.insert(0, {"role": "assistant", "content": mode.greeting})
     scene = _scene(app, model, mode, rest)
-    texts = (scene.before, mode.context, scene.after, *system)
+    texts = (scene.before, fill_outlets(mode.context, scene.outlets), scene.after, *system)
     first = {"role": "system", "content": "\n\n".join(text for text in texts if text)}
     placed = scene.place(_path(rest), continues)
     inserted = [{"role": one.role, "content": one.text} if one.id == "" else rest[int(one.id)] for one in placed]

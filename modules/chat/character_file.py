@@ -209,8 +209,9 @@ def _context(known: Mapping[str, object], used: set[str], found: CharacterFields
         # <START> begins an example.
         text = "\n".join(texts)
         text = re.sub(r"(?im)^[ \t]*<START>[ \t]*$\n?", "\n", text).strip()
-        if text and text not in parts:
-            parts.append(f"{heading}{text}")
+        # Some files have a field under two names.
+        if text and (part := f"{heading}{text}") not in parts:
+            parts.append(part)
     return "\n".join(parts)
 
 

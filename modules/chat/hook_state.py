@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from modules.chat.characters import CharacterError, Characters
+from modules.chat.characters import Characters
 from modules.chat.layouts import stored_parts
 from modules.chat.messages import ChatOptions, Message, prompt_text
 from modules.chat.parts import file_parts
 from modules.chat.roleplay.card_macros import macro_values
 from modules.chat.roleplay.macros import Macros
+from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from modules.runtime.model_state import ModelState
 
@@ -62,7 +63,7 @@ def preamble_for(
         return Preamble(own=_NAMES.sub(lambda mark: names[mark[0]], options.system)), ()
     try:
         who = characters.load(name)
-    except CharacterError as error:
+    except PaddockError as error:
         note = f"This reply was written without the character. {error.message}"
         return Preamble(own=Macros({"user": options.name1, "char": name}, seed).expand(options.system)), (note,)
     macros = Macros(macro_values(who.card, who.spoken_name, options), seed)

@@ -12,13 +12,15 @@ from modules.chat.messages import ChatHead, ChatOptions, LiveReply, Message, Not
 from modules.chat.parts import FILES, Part, with_text
 from modules.chat.reply import Reply
 from modules.chat.reply_request import ReplyRequest
+from modules.chat.roleplay.scene import NARRATOR
+from modules.chat.roleplay.speakers import SPEAKER
 from modules.chat.tool_calls import NOT_RUN, calls_of, fixed_results
 from modules.plugins.tools.tool_run import STOPPED
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 
-# What stays true of a reply whose text a person changed.
-_KEPT = ("passages",)
+# What stays true of a message whose text a person changed.
+_KEPT = ("passages", "lore", SPEAKER, NARRATOR)
 
 
 class ChatService(ChatCollection):

@@ -58,6 +58,12 @@ def add_summary(stored: object, summary: Summary) -> list[dict[str, object]]:
     return [asdict(one) for one in [*first, *kept][:_MOST]]
 
 
+def without_summaries(stored: object, path: Sequence[Message]) -> list[dict[str, object]]:
+    """Return the stored list without those of this path's beginnings, so that all of its messages come back."""
+    known = [one for entry in (stored if isinstance(stored, list) else []) if (one := _read(entry))]
+    return [asdict(one) for one in known if one.upto > len(path) or hash_messages(path[: one.upto]) != one.of]
+
+
 def with_summary(system: str, summary: Summary | None) -> str:
     """Return a system message that has the summary."""
     return f"{system}\n\n{_INTRODUCTION}\n{summary.text}".strip() if summary else system
@@ -78,8 +84,11 @@ class ChatSummaries:
         return find_summary(self._settings.get(chat_id).get(_KEY), path)
 
     def put(self, chat_id: str, path: Sequence[Message], text: str, edited: bool = False) -> None:
-        """Let `text` stand for these messages, which begin the chat. "" removes their summary."""
+        """Let `text` stand for these messages, which begin the chat. "" removes their summary and those of fewer."""
         stored = self._settings.get(chat_id).get(_KEY)
+        if not text.strip():
+            # An earlier summary would else stand for some of them again.
+            stored = without_summaries(stored, path)
         summary = Summary(text.strip()[:LONGEST], len(path), hash_messages(path), edited)
         self._settings.change(chat_id, {_KEY: add_summary(stored, summary) or None})
         self._changed(chat_id)

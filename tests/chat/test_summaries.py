@@ -6,7 +6,7 @@ import pytest
 
 from modules.chat.messages import ChatOptions, Message
 from modules.chat.parts import plain
-from modules.chat.summaries import Summary, add_summary, find_summary, hash_messages, with_summary
+from modules.chat.summaries import Summary, add_summary, find_summary, hash_messages, with_summary, without_summaries
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
 from tests.chat.conftest import Room
@@ -54,6 +54,15 @@ def test_a_summary_that_a_person_wrote_outlives_the_others() -> None:
 def test_an_empty_text_removes_the_summary() -> None:
     stored = add_summary(None, covering(chat("a", "b")))
     assert add_summary(stored, covering(chat("a", "b"), " ")) == []
+
+
+def test_a_removed_summary_does_not_uncover_an_earlier_one_of_the_chat() -> None:
+    path, other = chat("a", "b", "c", "d", "e"), chat("a", "2", "c")
+    stored: object = None
+    for summary in (covering(path[:2]), covering(other[:2], "Other."), covering(path[:4], "Long.")):
+        stored = add_summary(stored, summary)
+    kept = without_summaries(stored, path[:4])
+    assert find_summary(kept, path) is None and find_summary(kept, other) == covering(other[:2], "Other.")
 
 
 @pytest.mark.parametrize(

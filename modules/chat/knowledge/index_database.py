@@ -167,6 +167,16 @@ class IndexDatabase(IndexFile):
             ).fetchone()
             return int(row[0])
 
+    def with_vector(self, knowledge: str, embedder: str) -> list[int]:
+        """Return the passages that have a vector of this embedder."""
+        with self.transaction() as connection:
+            rows = connection.execute(
+                "SELECT passages.id FROM passages JOIN documents ON documents.id = document WHERE knowledge = ? AND "
+                "vector = ?",
+                (knowledge, embedder),
+            )
+            return [int(row[0]) for row in rows]
+
     def mark_vectors(self, ids: Sequence[int], embedder: str) -> None:
         """Note that these passages have a vector of this embedder."""
         with self.transaction() as connection:

@@ -17,6 +17,7 @@ from modules.chat.knowledge.folder_scan import FoundFile, scan_folder
 from modules.chat.knowledge.index_database import IndexDatabase
 from modules.chat.knowledge.index_file import KnowledgeError
 from modules.chat.knowledge.vectors import Vectors
+from modules.chat.tree import clean
 from modules.protocol.errors import PaddockError
 
 # Passages of one knowledge. What exceeds them is not read.
@@ -101,6 +102,8 @@ class Reader:
         except DocumentError as error:
             self._database.put_problem(one.id, file, error.message)
             return 0
+        # SQLite stores no lone surrogate, and its substr() ends at a null. Places in the text stay the same.
+        text = replace(text, text=clean(text.text).replace("\0", " "))
         chunks = split_document(text.text, text.pages)
         if time.time_ns() - file.modified < _SETTLED_SECONDS * 1e9:
             # It may be written again within the resolution of its time: look at it again next time.
@@ -114,7 +117,12 @@ class Reader:
             return ""
         try:
             marked = self._database.count_vectors(one.id, embedder)
-            if marked and self._vectors.size(one.id, embedder) < marked:
+            size = self._vectors.size(one.id, embedder) if marked else 0
+            if size > marked:
+                # Those of changed and removed documents would take the place of others in each search.
+                self._vectors.keep(one.id, embedder, self._database.with_vector(one.id, embedder))
+                self._vectors.save(one.id, embedder)
+            elif size < marked:
                 self._database.forget_vectors(one.id)  # The file of the vectors was removed or damaged.
                 marked = 0
             if not marked:

@@ -21,6 +21,8 @@ class _Vectors:
     def __init__(self) -> None:
         self._model: Any = None
         self._indexes: dict[str, Any] = {}
+        # Those whose file was there: if it is gone, the host has removed it.
+        self._stored: set[str] = set()
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what `request["do"]` names. Return {"error"} if that fails."""
@@ -56,12 +58,14 @@ class _Vectors:
         index.add(keys, rows)
         return {"size": len(index)}
 
-    def do_remove(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Remove the vectors of `keys`."""
+    def do_keep(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Remove all vectors but those of `keys`."""
         import numpy
 
-        if (index := self._open(request["file"])) is not None:
-            index.remove(numpy.asarray(request["keys"], dtype="uint64"))
+        index = self._open(request["file"])
+        if index is not None and len(index):
+            stored = numpy.asarray(index.keys, dtype="uint64")
+            index.remove(numpy.setdiff1d(stored, numpy.asarray(request["keys"], dtype="uint64")))
         return {}
 
     def do_save(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +79,7 @@ class _Vectors:
             with fresh.open("rb") as file:
                 os.fsync(file.fileno())
             fresh.replace(target)
+            self._stored.add(request["file"])
         return {}
 
     def do_search(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -93,6 +98,9 @@ class _Vectors:
 
     def _open(self, file: str) -> Any:
         """Return the index of a file, None if there is none. A damaged one is removed: it can be made again."""
+        if file in self._stored and not Path(file).exists():
+            self._stored.discard(file)
+            self._indexes.pop(file, None)
         if file not in self._indexes:
             if not Path(file).exists():
                 return None
@@ -106,6 +114,7 @@ class _Vectors:
                 del self._indexes[file]
                 Path(file).unlink()
                 return None
+            self._stored.add(file)
         return self._indexes[file]
 
     def _embed(self, texts: list[str]) -> Any:

@@ -70,6 +70,10 @@ class Vectors:
         """Write the vectors to the disk."""
         self._ask("save", knowledge, embedder)
 
+    def keep(self, knowledge: str, embedder: str, passages: Sequence[int]) -> None:
+        """Remove all vectors but those of these passages. `save` keeps that."""
+        self._ask("keep", knowledge, embedder, keys=list(passages))
+
     def remove(self, knowledge: str) -> None:
         """Remove all vectors of a knowledge."""
         for file in self._folder.glob(f"{knowledge}-*.usearch"):

@@ -38,6 +38,7 @@ _WRAPPERS = ("data", "character", "char")
 # The depth of the instruction that some programs store in `extensions`.
 _DEPTH = 4
 ROLES = ("system", "user", "assistant")
+_EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,18 @@ def with_fields(value: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
         elif in_use:
             for place in places:
                 mine = [key for one, key in in_use if one is place]
-                for key in mine[:1] if change else mine:
+                for key in _that_count(place, mine, name) if change else mine:
                     place[key] = change
         elif change:
             places[0][name] = change
     return new
+
+
+def _that_count(place: Mapping[str, Any], keys: Sequence[str], name: str) -> list[str]:
+    """Return of a field's keys the one that is read, and those with the same value: some files have a field twice."""
+    order = (name, *ALIASES.get(name, ()))
+    ranked = sorted(keys, key=lambda key: (place[key] in _EMPTY, order.index(_snake(key))))
+    return [key for key in ranked if key == ranked[0] or (place[key] == place[ranked[0]] and place[key] not in _EMPTY)]
 
 
 def _set_depth_prompt(place: dict[str, Any], change: Mapping[str, Any]) -> None:
@@ -163,7 +171,7 @@ def _first(value: Mapping[str, Any], name: str) -> Any:
     for wanted in (name, *ALIASES.get(name, ())):
         for place in _places(dict(value)):
             for key, item in place.items():
-                if _snake(key) == wanted and item not in (None, "", [], {}):
+                if _snake(key) == wanted and item not in _EMPTY:
                     return item
     return None
 

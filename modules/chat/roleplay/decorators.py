@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 _MOST = 10_000
+_WHOLE = re.compile(r"-?\d{1,8}")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Decorators:
 
 
 def _whole(value: str) -> int | None:
-    return min(max(0, int(value)), _MOST) if value.lstrip("-").isdigit() and len(value) < 10 else None
+    return min(max(0, int(value)), _MOST) if _WHOLE.fullmatch(value) else None
 
 
 def _one_of(*allowed: str) -> Callable[[str], str | None]:

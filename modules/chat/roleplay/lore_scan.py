@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 
 from modules.chat.roleplay.lore_entry import AND_ALL, AND_ANY, NOT_ALL, NOT_ANY, Lorebook, LoreEntry
 from modules.chat.roleplay.lore_keys import KeyMatcher
+from modules.chat.roleplay.macros import hidden_keys
 
 SCAN_DEPTH = 4
+# Why an entry is used that is only sticky, without a key.
+STAYS = "still in use"
 _MOST_ROUNDS = 10
 
 
@@ -21,8 +24,9 @@ class ScannedChat:
     """What entries are chosen by.
 
     `texts`: the messages, root to leaf, each with its speaker; `replies`: how many of them are replies; `used`: entry
-    to how many messages ago it was used, each time; `greeting`: which one the chat began with, from 0, None without;
-    `fields`: texts of the card; `character`: its names; `seed`: what chance follows from.
+    to how many messages ago it was used, each time, but not where it was only sticky; `greeting`: which one the chat
+    began with, from 0, None without; `fields`: texts of the card; `character`: its names; `seed`: what chance follows
+    from.
     """
 
     texts: Sequence[str]
@@ -131,14 +135,15 @@ class _Scan:
 
     def _use(self, place: int, one: UsedEntry) -> None:
         entry = one.entry
-        sticky = one.why == "still in use"
+        sticky = one.why == STAYS
         chance = random.Random(f"{self._chat.seed}/{one.id}").random() * 100
         if not sticky and chance >= entry.probability:
             self._refused.add(one.id)
             return
-        text = self._expand(entry.content).strip()
+        text, hidden = self._expand(entry.content).strip(), self._expand(hidden_keys(entry.content))
         if not text:
             self._refused.add(one.id)
+            self._recurse(place, entry, hidden)
             return
         purse = place if place in self._left else -1
         if not entry.ignore_budget:
@@ -150,7 +155,11 @@ class _Scan:
                 return
             self._left[purse] -= tokens
         self._used[one.id] = UsedEntry(one.id, one.book, entry, text, one.why)
-        if not entry.prevent_recursion and self._books[place].recursive:
+        self._recurse(place, entry, f"{text}\n{hidden}" if hidden else text)
+
+    def _recurse(self, place: int, entry: LoreEntry, text: str) -> None:
+        """Let the next round search this text, where the entry and its book allow that."""
+        if text and not entry.prevent_recursion and self._books[place].recursive:
             self._recursed.append(text)
 
     def _of_groups(self, found: list[tuple[int, UsedEntry]]) -> list[tuple[int, UsedEntry]]:
@@ -159,6 +168,10 @@ class _Scan:
         groups = {group for _, one in found for group in one.entry.groups}
         for group in sorted(groups):
             members = [pair for pair in found if group in pair[1].entry.groups]
+            if staying := [pair for pair in members if pair[1].why == STAYS]:
+                # A sticky entry keeps its place against the others.
+                found = [pair for pair in found if pair not in members or pair in staying]
+                continue
             first = [pair for pair in members if pair[1].entry.group_override]
             winner: tuple[int, UsedEntry] | None = None
             if group not in taken and first:
@@ -179,7 +192,7 @@ class _Scan:
             return ""
         ago = chat.used.get(id, ())
         if entry.sticky and any(distance <= entry.sticky for distance in ago):
-            return "still in use"
+            return STAYS
         if marks.dont_activate_after_match and ago:
             return ""
         if entry.cooldown and any(distance <= entry.cooldown + entry.sticky for distance in ago):

@@ -57,6 +57,7 @@ class Lorebooks:
             try:
                 book, everywhere = self._read(name)
             except PaddockError as error:
+                # A file that was put there may have a name that none can have here.
                 if name in wanted:
                     problems.append(error.message)
                 continue

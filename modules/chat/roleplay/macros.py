@@ -22,6 +22,8 @@ _TRIM = "\ue0f2"
 _TRIMMED = re.compile(rf"\s*{_TRIM}\s*")
 _DICE = re.compile(r"(\d{0,3})d(\d{1,6})([+-]\d{1,6})?|(\d{1,6})", re.IGNORECASE)
 _CALL = re.compile(r"([\w-]+)(::|:|\s+)(.*)", re.DOTALL)
+_HIDDEN = re.compile(r"\{\{\s*hidden_key:((?:\{\{[^{}]*\}\}|[^{}])*)\}\}", re.IGNORECASE)
+_COUNT = re.compile(r"\d{1,6}")
 _ZONE = re.compile(r"time_utc([+-]\d{1,2})(?::(\d\d))?", re.IGNORECASE)
 # Macros inside of macros, fields inside of fields, and letters that all values of a text may have together.
 _DEEPEST = 16
@@ -137,10 +139,8 @@ class Macros:
             return argument[::-1]
         if name in ("datetimeformat", "time_format"):
             return moment_text(argument.strip(), self._now)
-        if name == "newline" and argument.strip().isdigit():
-            return "\n" * min(int(argument), 100)
-        if name == "space" and argument.strip().isdigit():
-            return " " * min(int(argument), 100)
+        if name in ("newline", "space") and _COUNT.fullmatch(argument.strip()):
+            return ("\n" if name == "newline" else " ") * min(int(argument), 100)
         return self._variable(name, argument)
 
     def _variable(self, name: str, argument: str) -> str | None:
@@ -171,6 +171,11 @@ class Macros:
         return random.Random(f"{self._seed}/{what}")
 
 
+def hidden_keys(text: str) -> str:
+    """Return the texts of {{hidden_key:…}}, one on each line. No prompt has them, but keys are found in them."""
+    return "\n".join(_HIDDEN.findall(text))
+
+
 def _choices(mark: str, argument: str) -> list[str]:
     """Return the values of {{random::a::b}} or {{random:a,b}}, where a comma is written as \\,."""
     if mark == "::" and "::" in argument:
@@ -181,7 +186,7 @@ def _choices(mark: str, argument: str) -> list[str]:
 
 def _sum(before: str, step: str) -> str:
     try:
-        return f"{float(before or 0) + float(step):g}"
+        return f"{float(before or 0) + float(step):.15g}"
     except ValueError:
         return before + step
 

@@ -24,6 +24,12 @@ class NamedReader(PartsReader):
     ) -> None:
         super().__init__(markers, before, calls=calls)
         self._names = () if before else tuple(f"{name}:" for name in names)
+        self._ended = False
+
+    def finish(self) -> None:
+        """Add what was held back, at the end of the reply: what is no name now is text."""
+        super().finish()
+        self._ended = True
 
     def parts(self) -> tuple[Part, ...]:
         """Return the parts so far. What may become the name is held back."""
@@ -36,6 +42,6 @@ class NamedReader(PartsReader):
         for name in self._names:
             if begun.startswith(name):
                 return (*found[:place], replace(found[place], text=begun[len(name) :].lstrip()), *found[place + 1 :])
-            if begun and name.startswith(begun):
+            if begun and name.startswith(begun) and not self._ended:
                 return (*found[:place], replace(found[place], text=""), *found[place + 1 :])
         return found

@@ -7,6 +7,7 @@ What changes often belongs near the end, because the engine reads a prompt again
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,6 +23,7 @@ from modules.chat.roleplay.speakers import SPEAKER
 from modules.protocol.sampling import SamplingParams
 
 NARRATOR = "narrator"
+_OUTLET = re.compile(r"\{\{\s*outlet::([^{}]{0,200})\}\}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,10 @@ class Scene:
     """What is put around and between the messages of a prompt.
 
     `before`, `after`: texts around the character; `persona`; `insertions`: between the messages; `names`: file name of
-    a speaker -> the name to put before its messages, for groups; `values`: of macros in the user's messages, None to
-    leave them alone; `meta`: for the reply; `notes`: sentences; `starts`: names that the reply may not begin with;
-    `stop`: texts that end the reply.
+    a speaker -> the name to put before its messages, for groups; `outlets`: name -> the text of {{outlet::name}} in the
+    character and the system prompt, whose other macros are replaced already; `values`: of macros in the user's
+    messages, None to leave them alone; `meta`: for the reply; `notes`: sentences; `starts`: names that the reply may
+    not begin with; `stop`: texts that end the reply.
     """
 
     before: str = ""
@@ -50,6 +53,7 @@ class Scene:
     insertions: tuple[Insertion, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
+    outlets: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -58,7 +62,8 @@ class Scene:
 
     def around(self, preamble: Preamble) -> Preamble:
         """Return what comes before the first message, with the texts around the character."""
-        return replace(preamble, before=self.before, persona=self.persona, after=self.after)
+        own, context = (fill_outlets(text, self.outlets) for text in (preamble.own, preamble.context))
+        return replace(preamble, own=own, context=context, before=self.before, persona=self.persona, after=self.after)
 
     def stopping(self, params: SamplingParams) -> SamplingParams:
         """Return the parameters with the texts at which another speaker begins."""
@@ -114,12 +119,17 @@ def at_depth(used: Sequence[UsedEntry]) -> list[Insertion]:
     ]
 
 
+def fill_outlets(text: str, given: Mapping[str, str]) -> str:
+    """Return a text with {{outlet::name}} replaced. `given`: as `outlets` returns it; others are empty."""
+    return _OUTLET.sub(lambda mark: given.get(mark[1].strip().lower(), ""), text)
+
+
 def outlets(used: Sequence[UsedEntry]) -> dict[str, str]:
-    """Return the values of {{outlet::name}} from entries that go there."""
+    """Return name -> the text of {{outlet::name}} from entries that go there."""
     found: dict[str, list[str]] = {}
     for one in used:
         if one.entry.position == OUTLET and one.entry.outlet:
-            found.setdefault(f"outlet::{one.entry.outlet.lower()}", []).append(one.text)
+            found.setdefault(one.entry.outlet.lower(), []).append(one.text)
     return {name: "\n".join(texts) for name, texts in found.items()}
 
 

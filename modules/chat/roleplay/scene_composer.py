@@ -10,10 +10,10 @@ from modules.chat.messages import ChatOptions, Message
 from modules.chat.roleplay.card_fields import CardFields
 from modules.chat.roleplay.card_macros import macro_values
 from modules.chat.roleplay.lore_entry import AFTER, BEFORE, NOTE_BOTTOM, NOTE_TOP, Lorebook, read_book
-from modules.chat.roleplay.lore_scan import ScannedChat, ScanResult, scan
+from modules.chat.roleplay.lore_scan import STAYS, ScannedChat, ScanResult, scan
 from modules.chat.roleplay.lorebooks import Lorebooks
 from modules.chat.roleplay.macros import Macros
-from modules.chat.roleplay.scene import Insertion, Scene, arrange, at_depth, note_insertion, outlets
+from modules.chat.roleplay.scene import Insertion, Scene, arrange, at_depth, fill_outlets, note_insertion, outlets
 from modules.chat.roleplay.speakers import SPEAKER
 from modules.protocol.errors import PaddockError
 
@@ -62,12 +62,15 @@ class SceneComposer:
         values = macro_values(card, name, options, request.path, [*names.values()])
         macros = Macros(values, request.chat_id)
         found, problems = self._lore(request, who, values, macros, seed)
-        macros = Macros({**values, **outlets(found.used)}, request.chat_id)
+        given = outlets(found.used)
         texts = arrange(found.used)
         insertions = [*at_depth(found.used), *note_insertion(options, macros, texts[NOTE_TOP], texts[NOTE_BOTTOM])]
         if depth_text := macros.expand(card.depth_prompt.text).strip():
             insertions.append(Insertion(depth_text, card.depth_prompt.depth, card.depth_prompt.role, -1))
         insertions += self._last(request, card, macros, found, bool(names))
+        # Also in texts of entries, which were found before all outlets were known.
+        filled = ((one, fill_outlets(one.text, given).strip()) for one in insertions)
+        insertions = [replace(one, text=text) for one, text in filled if text]
         plays = bool(who or names or options.persona)
         meta: dict[str, object] = {SPEAKER: request.character} if who and not request.impersonates else {}
         if found.used:
@@ -77,9 +80,10 @@ class SceneComposer:
         speaker = options.name1 if request.impersonates else name
         others = [one for one in (*names.values(), options.name1) if one != speaker] if names else []
         return Scene(
-            before="\n".join(texts[BEFORE]),
-            after="\n".join(texts[AFTER]),
-            persona=macros.expand(options.persona).strip(),
+            before=fill_outlets("\n".join(texts[BEFORE]), given),
+            after=fill_outlets("\n".join(texts[AFTER]), given),
+            persona=fill_outlets(macros.expand(options.persona), given).strip(),
+            outlets=given,
             insertions=tuple(insertions),
             names=names,
             user=options.name1,
@@ -164,11 +168,14 @@ class SceneComposer:
 
 
 def _used_before(path: Sequence[Message]) -> dict[str, list[int]]:
-    """Return entry -> how many messages ago replies of the path used it."""
+    """Return entry -> how many messages ago replies of the path used it.
+
+    A reply in which it was only sticky does not count: it would never end.
+    """
     found: dict[str, list[int]] = {}
     for distance, message in enumerate(reversed(path), 1):
         lore = message.meta.get("lore")
         for one in lore if isinstance(lore, list) else ():
-            if isinstance(one, Mapping) and isinstance(one.get("id"), str):
+            if isinstance(one, Mapping) and isinstance(one.get("id"), str) and one.get("why") != STAYS:
                 found.setdefault(one["id"], []).append(distance)
     return found

@@ -43,6 +43,12 @@ class LetterVectors:
         """Do nothing."""
         self._look()
 
+    def keep(self, knowledge: str, embedder: str, passages: Sequence[int]) -> None:
+        """Forget the other passages."""
+        self._look()
+        stored = self.kept.get((knowledge, embedder), {})
+        self.kept[(knowledge, embedder)] = {id: text for id, text in stored.items() if id in set(passages)}
+
     def remove(self, knowledge: str) -> None:
         """Forget the passages of a knowledge."""
         self.kept = {key: value for key, value in self.kept.items() if key[0] != knowledge}

@@ -172,6 +172,18 @@ def test_a_document_without_text_is_named_once_and_others_are_read(room: SimpleN
     assert [path for path, sentence in state.problems if "broken.pdf is no whole PDF" in sentence] == ["broken.pdf"]
 
 
+def test_a_document_with_letters_that_no_database_stores_is_read_whole(
+    room: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path, name: str) -> DocumentText:
+        return DocumentText(name, "PDF", "A\0 \ud800 title.\n\nThe boiler is warm.")
+
+    monkeypatch.setattr("modules.chat.knowledge.reading.read_document", read)
+    _made(room)
+    found, _ = room.knowledge.search(["Manuals"], "boiler", 8)
+    assert found and found[0].text == "A  ? title.\n\nThe boiler is warm."
+
+
 def test_vectors_find_what_no_word_does(room: SimpleNamespace) -> None:
     _made(room)
     assert _found(room, "bbbooiillerr") == []
@@ -199,6 +211,20 @@ def test_lost_vectors_are_made_again(room: SimpleNamespace) -> None:
     room.vectors.kept.clear()
     assert room.knowledge.read_now("Manuals", _NOTHING).vectors == 2
     assert room.vectors.added == 4
+
+
+def test_vectors_of_changed_and_removed_documents_go(room: SimpleNamespace) -> None:
+    room.settings.set("knowledge_model", "letters")
+    _made(room)
+    for number in range(3):
+        _write(room.docs, "boiler.md", f"The boiler was changed in {number}.", 1_000_000_001 + number)
+        state = room.knowledge.read_now("Manuals", _NOTHING)
+    (vectors,) = room.vectors.kept.values()
+    assert (state.vectors, len(vectors), room.vectors.added) == (2, 2, 5)
+    (room.docs / "inner" / "roof.txt").unlink()
+    room.knowledge.read_now("Manuals", _NOTHING)
+    (vectors,) = room.vectors.kept.values()
+    assert list(vectors.values()) == ["The boiler was changed in 2."]
 
 
 def test_a_damaged_index_is_made_anew(room: SimpleNamespace) -> None:

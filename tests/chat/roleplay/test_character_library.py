@@ -138,6 +138,20 @@ def test_an_edit_changes_its_fields_and_nothing_else(library: CharacterLibrary) 
     assert found["description"] == found["data"]["description"] == "new"
 
 
+def test_an_edit_changes_a_field_that_a_file_has_under_two_names(library: CharacterLibrary) -> None:
+    # The form of CharacterEditor for TavernAI and Pygmalion at once.
+    twice = {"char_name": "Bo", "char_persona": "old", "world_scenario": "sea", "char_greeting": "Hi"}
+    twice |= {"name": "Bo", "description": "old", "personality": "calm", "scenario": "sea", "first_mes": "Hi"}
+    name, _ = library.import_file(json.dumps({**twice, "context": ""}).encode(), "b.json")
+    library.save(name, {"name": "Cy", "description": "new", "scenario": "land", "greetings": ["Yo"]})
+    who = library._characters.load(name)
+    assert (who.name, who.context, who.greetings) == ("Cy", "new\nPersonality: calm\nScenario: land", ("Yo",))
+    assert {"char_name": "Cy", "char_persona": "new", "context": ""}.items() <= who.value.items()
+    other, _ = library.import_file(json.dumps({"description": "one", "context": "two", "name": "D"}).encode(), "d.json")
+    library.save(other, {"description": "new"})
+    assert library._characters.load(other).context == "two\nnew"
+
+
 def test_a_new_character_is_a_whole_card(library: CharacterLibrary) -> None:
     name = library.save(
         "", {"name": "New/One", "greetings": ["a", "b"], "depth_prompt": {"prompt": "p", "depth": 2, "role": "system"}}

@@ -10,6 +10,7 @@ import pytest
 from modules.chat.roleplay.lore_entry import Lorebook, read_book
 from modules.chat.roleplay.lore_keys import contains
 from modules.chat.roleplay.lore_scan import ScannedChat, ScanResult, scan
+from modules.chat.roleplay.macros import Macros
 
 CHAT = ScannedChat(("Kim: Where is the old castle?", "Ada: Beyond the Dark Forest."), replies=1, seed="s")
 
@@ -102,6 +103,8 @@ def test_words_of_scripts_without_spaces_are_found() -> None:
         ("@@scan_depth 1\nx", []),
         ("@@other_program 4\n@@@dont_activate\nx", []),
         ("@@depth 3\n@@@dont_activate\n\nx", ["x"]),
+        ("@@scan_depth ²\nx", ["x"]),
+        ("@@scan_depth --1\n@@@dont_activate\nx", []),
     ],
 )
 def test_decorators(content: str, expected: list[str]) -> None:
@@ -166,6 +169,32 @@ def test_one_entry_of_a_group_is_used() -> None:
     assert seen == {("rain",), ("sun",), ("snow",)}
     entries[1]["extensions"] = {**group, "group_override": True}
     assert used(*entries) == ["sun"]
+
+
+def test_a_sticky_entry_keeps_its_place_in_its_group() -> None:
+    entries: list[dict[str, Any]] = [
+        {"keys": ["castle"], "content": text, "extensions": {"group": "weather", "sticky": 4}}
+        for text in ("rain", "sun")
+    ]
+    entries[1]["extensions"]["group_override"] = True
+    for seed in range(10):
+        chat = ScannedChat(CHAT.texts, used={"B/0": (2,)}, seed=str(seed))
+        assert used(*entries, chat=chat) == ["rain"]
+
+
+def test_hidden_keys_bring_in_further_entries_and_are_in_no_text() -> None:
+    entries = [
+        {"keys": ["castle"], "content": "A hall.{{hidden_key:{{char}}}}"},
+        {"keys": ["castle"], "content": "{{hidden_key:dragon}}"},
+        {"keys": ["Ada Byron"], "content": "one"},
+        {"keys": ["dragon"], "content": "two"},
+    ]
+    chat = ScannedChat(("Kim: the castle",))
+    expand = Macros({"char": "Ada Byron"}).expand
+    found = scan([book(*entries, recursive_scanning=True)], chat, len, expand, 1000)
+    assert [one.text for one in found.used] == ["A hall.", "one", "two"]
+    alone = scan([book(*entries, recursive_scanning=False)], chat, len, expand, 1000)
+    assert [one.text for one in alone.used] == ["A hall."]
 
 
 def test_chance_follows_from_the_seed() -> None:

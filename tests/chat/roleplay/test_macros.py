@@ -31,6 +31,8 @@ def expand(text: str, seed: str = "s") -> str:
         ("{{setvar::x::{{user}}}}{{getvar::x}}{{addvar::n::2}}{{addvar::n::3}}{{getvar::n}}", "Kim5"),
         ("{{{user}}} {{x {{user}}", "{Kim} {{x Kim"),
         ("{{random::{{user}}::{{user}}}}", "Kim"),
+        ("a{{newline::2}}b{{space::3}}c", "a\n\nb   c"),
+        ("{{setvar::gold::1234567}}{{addvar::gold::0.5}}{{incvar::gold}}", "1234568.5"),
     ],
 )
 def test_what_macros_stand_for(text: str, expected: str) -> None:
@@ -38,7 +40,9 @@ def test_what_macros_stand_for(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{{unknown}}", "{{ }}", "{{}}", "{{.x}}", "{{roll:0}}", "{{roll:abc}}", "{ {x} }", "}}"]
+    "text",
+    ["{{unknown}}", "{{ }}", "{{}}", "{{.x}}", "{{roll:0}}", "{{roll:abc}}", "{ {x} }", "}}"]
+    + ["{{newline::²}}", f"{{{{space::{'9' * 5000}}}}}"],
 )
 def test_what_is_no_macro_stays(text: str) -> None:
     assert expand(text) == text

@@ -9,9 +9,11 @@ import pytest
 
 from modules.chat.characters import CharacterError
 from modules.chat.messages import ChatOptions, NotSaved
+from modules.chat.parts_reader import USUAL
 from modules.chat.roleplay.card_fields import CardFields, DepthPrompt
 from modules.chat.roleplay.character_library import CharacterLibrary
 from modules.chat.roleplay.group_settings import Group
+from modules.chat.roleplay.named_reader import NamedReader
 from modules.chat.roleplay.personas import Persona
 from modules.chat.roleplay.scene_settings import NO_PERSONA, scene_options
 from modules.chat.roleplay.speakers import next_speakers
@@ -224,6 +226,62 @@ def test_personas_are_bound_to_chats_characters_or_are_the_default(room: Room) -
     assert (user(""), user("Ada")) == ("New", "New")
     personas.delete(kim)
     assert personas.names() == [lee, "New"]
+
+
+def test_a_sticky_entry_stays_for_its_messages_and_then_goes(room: Room) -> None:
+    make(room, "Ada", character_book={"entries": [lore(0, "HERE", sticky=4, cooldown=2, scan_depth=1)]})
+    chat = room.service.create("Ada").id
+    why: list[list[str]] = []
+    for text in ("castle", "one", "two", "castle", "castle"):
+        room.service.send(chat, text, PARAMS, ChatOptions())
+        why.append([one["why"] for one in room.settle(chat)[-1].meta.get("lore", ())])
+    assert why == [["castle"], ["still in use"], ["still in use"], [], ["castle"]]
+
+
+def test_a_changed_text_keeps_who_said_it_and_what_it_rests_on(room: Room) -> None:
+    make(room, "Ada", greetings=["Hello"], character_book={"entries": [lore(0, "HERE")]})
+    chat = room.service.create("Ada").id
+    room.service.send(chat, "castle", PARAMS, ChatOptions())
+    reply = room.settle(chat)[-1]
+    told = room.service.roleplay.insert(chat, reply.id, "system", "Night falls.")
+    for message in (told, reply.id, room.service.messages(chat)[0].id):
+        room.service.edit(chat, message, "Changed.")
+    greeting, _, changed, narrator = room.service.messages(chat)
+    assert [one.text for one in (greeting, changed, narrator)] == ["Changed."] * 3
+    assert greeting.meta["speaker"] == changed.meta["speaker"] == "Ada" and narrator.meta["narrator"]
+    assert changed.meta["lore"] == reply.meta["lore"] and changed.meta["edited"]
+
+
+def test_outlets_are_filled_wherever_they_stand(room: Room, seen: list[Generate]) -> None:
+    book = {"entries": [lore(7, "OUT", outlet_name="Spot"), lore(1, "<{{outlet::spot}}{{outlet::none}}>")]}
+    make(room, "Ada", description="Ada {{outlet::Spot}} {{outlet::none}}.", character_book=book)
+    chat = room.service.create("Ada").id
+    options = ChatOptions(system="Mine {{outlet::spot}}.", note=DepthPrompt("{{outlet::none}}", 0, "system"))
+    room.service.send(chat, "castle", PARAMS, options)
+    room.settle(chat)
+    assert said(seen[0]) == [("system", "Mine OUT.\n\nAda OUT .\n\n<OUT>"), ("user", "castle")]
+
+
+def test_files_whose_names_cannot_be_used_stop_no_reply(room: Room) -> None:
+    for folder in ("lorebooks", "personas"):
+        place = room.service.store.database.path.parent / folder
+        place.mkdir(exist_ok=True)
+        (place / f"{'x' * 120}.{'json' if folder == 'lorebooks' else 'yaml'}").write_text("{}", "utf-8")
+    room.service.personas.save("", Persona("Kim", default=True))
+    assert scene_options(ChatOptions(), {}, room.service.personas).name1 == "Kim"
+    chat = room.service.store.create_chat(character="a/b").id
+    room.service.send(chat, "hello", PARAMS, ChatOptions(lorebooks=("c/d",)))
+    notes = " ".join(room.settle(chat)[-1].meta["notes"])
+    assert "written without the character. 'a/b' is not a valid name" in notes and "'c/d' is not" in notes
+
+
+def test_a_reply_that_is_only_the_beginning_of_the_speakers_name_is_kept() -> None:
+    for written, shown in (("Ada", "Ada"), ("A", "A"), ("Ada: Yes", "Yes"), ("Adam", "Adam")):
+        reader = NamedReader(USUAL, names=("Ada",))
+        for letter in written:
+            reader.feed(letter)
+        reader.finish()
+        assert [part.text for part in reader.parts()] == [shown]
 
 
 def test_a_scene_with_broken_settings_is_as_if_they_were_missing() -> None:

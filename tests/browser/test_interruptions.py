@@ -359,3 +359,14 @@ def test_a_chat_that_could_not_be_deleted_is_watched_again(page: Any) -> None:
     page.wait_for_selector(".toast >> text=The disk is full")
     # While it is set, the page would not say that the chat was deleted in another tab.
     assert page.evaluate("paddock.sidebar.removing") is None
+
+
+def test_a_form_that_is_sent_twice_puts_in_one_message(page: Any) -> None:
+    ask(page, "Hello")
+    action(page, ".message.user", "Put in a message below")
+    page.locator(".insert-sheet textarea").fill("It rains.")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.url.endswith("/insert") else None)
+    page.evaluate("for (let time = 0; time < 2; time++) document.querySelector('.insert-sheet form').requestSubmit()")
+    page.locator(".message", has_text="It rains.").wait_for()
+    assert len(sent) == 1

@@ -29,7 +29,8 @@ export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === false || value === null || value === undefined) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    if (name === "onsubmit") element.addEventListener("submit", onceAtATime(value));
+    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name in element && name !== "list" && typeof value !== "string") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
@@ -45,13 +46,34 @@ export function h(tag, attributes = {}, ...children) {
 export const targetOf = (event) => event.target;
 
 /**
+ * Return a handler of clicks or submits that ignores those that come while it still works for an earlier one: a double
+ * click would make a thing twice.
+ * @param {(event: any) => any} run
+ */
+function onceAtATime(run) {
+  let working = false;
+  return async (event) => {
+    if (event.type === "submit") event.preventDefault();
+    if (working) return;
+    const result = run(event);
+    working = result instanceof Promise;
+    try {
+      await result;
+    } finally {
+      working = false;
+    }
+  };
+}
+
+/**
  * Return a button with a text. `kind` is its class beside "button"; the rest are attributes.
  * @param {string} label
  * @param {(event: any) => void} onclick
  * @param {Record<string, any>} options
  */
 export function textButton(label, onclick, { kind = "", ...extra } = {}) {
-  return h("button", { type: "button", class: kind ? `button ${kind}` : "button", onclick, ...extra }, label);
+  const attributes = { type: "button", class: kind ? `button ${kind}` : "button", onclick: onceAtATime(onclick) };
+  return h("button", { ...attributes, ...extra }, label);
 }
 
 /** Return the facts of a label, such as "21 bytes · 5 tokens", each as a text of its own that translations know. */

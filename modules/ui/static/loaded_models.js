@@ -24,7 +24,8 @@ export class LoadedModels {
   async #read() {
     const list = await whenPresent("#models-beside");
     const models = this.shown === "[]" ? [] : await attempt(() => get("/models/loaded"));
-    if (!models) return;
+    // The next state tries again.
+    if (!models) return void (this.shown = "");
     list.hidden = !models.length;
     list.replaceChildren(h("h4", {}, "Loaded models"), ...models.map(row));
   }

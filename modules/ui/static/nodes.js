@@ -19,7 +19,8 @@ export class NodeList {
   async #read() {
     const list = await whenPresent("#model-nodes");
     const nodes = this.shown === "[]" ? [] : await attempt(() => get("/models/nodes"));
-    if (!nodes) return;
+    // The next state tries again.
+    if (!nodes) return void (this.shown = "");
     list.hidden = !nodes.length;
     list.replaceChildren(h("h4", {}, "Nodes"), ...nodes.map(row));
   }

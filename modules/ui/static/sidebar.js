@@ -183,6 +183,8 @@ export class Sidebar {
     if ((await attempt(() => post(`/chats/${encodeURIComponent(chat)}/reveal`, { message }))) === false) return;
     this.open(chat);
     const element = await whenPresent(`.message[data-id="${CSS.escape(message)}"]`);
+    // The person may have gone on to another chat before the message was there.
+    if (this.current() !== chat) return;
     element.scrollIntoView({ block: "center" });
     element.classList.add("found");
     element.setAttribute("tabindex", "-1");

@@ -1,4 +1,4 @@
-"""Locks of folders that are being filled, so that what a killed process left of one can be told from work in progress.
+"""Locks of folders that are being filled, so that leftovers of a killed process are known from work in progress.
 
 The lock of models/.job-NAME is the file models/.job-NAME.lock. The system releases it when its process ends, however
 that happens.

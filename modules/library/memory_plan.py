@@ -77,7 +77,7 @@ def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPl
     converts them. Each KV cache: layers × KV heads × head size × tokens × (bits of a key + bits of a value) / 8.
     Compute: for one batch the activations of MLP and residual, the attention mask, logits, and the largest matrix
     unpacked. A model with a smaller cache (sliding window, latent attention) takes less than planned. A draft model
-    takes the same of its own.
+    takes as much for itself.
     """
     most, on_gpu = _layers_on_cards(facts, demand, machine)
     shares = _shares(facts, demand, machine)

@@ -76,7 +76,7 @@ export function textButton(label, onclick, { kind = "", ...extra } = {}) {
   return h("button", { ...attributes, ...extra }, label);
 }
 
-/** Return the facts of a label, such as "21 bytes · 5 tokens", each as a text of its own that translations know. */
+/** Return the facts of a label, such as "21 bytes · 5 tokens", as separate texts that translations know. */
 export const factsOf = (label) => label.split(/( · )/);
 
 /**

@@ -30,6 +30,7 @@ from modules.ui.settings_form import entered, form
 if TYPE_CHECKING:
     from modules.app import App
 
+_STATE_TITLES = {"on": "On.", "off": "Off.", "failed": "Failed.", "blocked": "Cannot run.", "consent": "New code."}
 _WANTS = {
     "network": "uses the network",
     "files": "reads or writes files outside its own folder",
@@ -85,14 +86,17 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
 
 def _card(status: ExtensionStatus) -> str:
     """Return one extension as HTML."""
-    state = {"on": "On", "off": "Off", "failed": "Failed", "blocked": "Cannot run", "consent": "New code"}[status.state]
     version = f" {status.version}" if status.version else ""
     lines = [f'<div class="loader"><strong>{escape(status.title + version)}</strong>']
     if status.description:
         lines.append(paragraph(status.description))
-    origin = "" if status.kind == "paddock" else " Made for text-generation-webui."
-    hooks = f" Hooks: {', '.join(status.hooks)}." if status.hooks else ""
-    lines.append(f'<p class="state" data-state="{status.state}">{escape(f"{state}.{origin}{hooks}")}</p>')
+    facts = [_STATE_TITLES[status.state]]
+    if status.kind != "paddock":
+        facts.append("Made for text-generation-webui.")
+    if status.hooks:
+        facts.append(f"Hooks: {', '.join(status.hooks)}.")
+    shown = " ".join(f"<span>{escape(fact)}</span>" for fact in facts)
+    lines.append(f'<p class="state" data-state="{status.state}">{shown}</p>')
     if status.wants:
         lines.append(paragraph(f"It {', '.join(_WANTS[want] for want in status.wants)}."))
     if status.message:
@@ -118,8 +122,8 @@ def _buttons(app: App, status: ExtensionStatus, last: int, shown: list[gr.Textbo
             button("Move up", "earlier", lambda: manager.move(name, status.place - 1), interactive=status.place > 0)
             button("Move down", "later", lambda: manager.move(name, status.place + 1), interactive=status.place < last)
         elif status.state == "consent":
-            agree = "Allow and switch on"
-            button(agree, "agree", lambda: manager.enable(name, status.sha256), variant="primary")
+            agree = partial(manager.enable, name, status.sha256)
+            button("Allow and switch on", "agree", agree, variant="primary")
         elif status.state == "failed":
             button("Try again", "on", lambda: manager.enable(name), variant="primary")
             button("Switch off", "off", lambda: manager.disable(name))

@@ -14,7 +14,7 @@ _NAMED = frozenset({"label", "info", "help", "placeholder", "title", "unit", "gr
 # A text that begins so is markup.
 _MARKUP = re.compile(r"\s*<[a-z]+[ >]")
 # Calls whose first argument is shown.
-_FIRST = frozenset({"Button", "Tab", "Accordion", "paragraph", "toast", "Failed"})
+_FIRST = frozenset({"Button", "button", "Tab", "Accordion", "paragraph", "toast", "Failed"})
 
 
 def python_texts(path: Path) -> Iterator[tuple[int, str]]:

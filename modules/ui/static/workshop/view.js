@@ -71,8 +71,8 @@ export class Workshop {
   }
 
   /**
-   * Show a message when a job has ended while another view is shown. The Workshop shows it in the list, and tells
-   * screen readers. `job`: the one that ended last, or null.
+   * Show a message when a job has ended while another view is shown. The Workshop shows it in the list, and announces
+   * it to screen readers. `job`: the one that ended last, or null.
    */
   jobEnded(job, show) {
     const key = JSON.stringify(job);

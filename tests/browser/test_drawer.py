@@ -190,7 +190,8 @@ def test_the_selected_theme_is_saved(page: Any) -> None:
 
 def test_a_new_chat_has_the_selected_character(page: Any, paddock: Any) -> None:
     folder = paddock.user_data / "characters"
-    folder.mkdir()
+    # Other tests on this server may have made it.
+    folder.mkdir(exist_ok=True)
     (folder / "Ada.yaml").write_text("name: Ada\ncontext: You are Ada.\ngreeting: Good day, {{user}}.\n")
     page.reload()
     open_tab(page, "Session")

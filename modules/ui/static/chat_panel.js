@@ -60,7 +60,8 @@ export class ChatPanel {
   /** Post to a route below the chat's address. The chat is created first where it is a new one. */
   async #write(chat, verb, body) {
     if (!chat.id) {
-      const id = await this.create();
+      // A change of a moment ago may have created it, and the window may have been drawn before that.
+      const id = this.current() || (await this.create());
       if (!id) return false;
       chat.id = id;
     }

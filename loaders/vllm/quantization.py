@@ -65,6 +65,22 @@ def processor_problem(form: str, bits: float, features: frozenset[str]) -> str:
     return ""
 
 
+def computed_dtype(config: Mapping[str, object], dtype: str, features: frozenset[str]) -> str:
+    """Return the dtype in which vLLM's build for the CPU can compute where `dtype` is asked for.
+
+    With AMX, its product of 8-bit weights and 8-bit inputs takes no float32 (kernels/linear/scaled_mm/cpu.py).
+    """
+    found = config.get("quantization_config")
+    groups = found.get("config_groups") if isinstance(found, dict) else None
+    kinds = [
+        [one.get(kind) for kind in ("weights", "input_activations")]
+        for one in (groups.values() if isinstance(groups, dict) else ())
+        if isinstance(one, dict)
+    ]
+    is_w8a8 = any(all(isinstance(part, dict) and part.get("num_bits") == 8 for part in parts) for parts in kinds)
+    return "bfloat16" if dtype == "float32" and is_w8a8 and "amx_tile" in features else dtype
+
+
 def cpu_features() -> frozenset[str]:
     """Return what Linux says that this machine's processor has, such as "avx512f"; empty on other systems."""
     try:

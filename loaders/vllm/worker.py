@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from loaders.vllm.engine_thread import EngineThread
 from loaders.vllm.images import Images
 from loaders.vllm.nodes import Part, lost_node_error, start_part
 from loaders.vllm.parent_watch import ParentWatch
-from loaders.vllm.quantization import config_problem, cpu_features
+from loaders.vllm.quantization import computed_dtype, config_problem, cpu_features
 from loaders.vllm.request_errors import request_error
 from loaders.vllm.sampling_params import NOT_WITH_DRAFTS, sampling_fields
 from loaders.vllm.scoring import LogitsRecorder, check_scoring, score_tokens
@@ -91,6 +92,8 @@ class Engine(EngineBase):
             cpu = bool(importlib.import_module("vllm.platforms").current_platform.is_cpu())
             if cpu and (problem := config_problem(config, cpu_features())):
                 raise ModelError(problem)
+            if cpu:
+                settings = replace(settings, dtype=computed_dtype(config, settings.dtype, cpu_features()))
             arguments = engine_arguments(path, settings, config, self._context, cpu)
             self._drafting = "speculative_config" in arguments
             self._parent_watch = ParentWatch()

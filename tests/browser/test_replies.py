@@ -123,7 +123,7 @@ def test_the_chat_shows_where_it_is_cut_and_the_summary_can_be_edited(narrow: An
     assert re.search(r"The prompt did not fit into the context and leaves out \d+ older messages\.", note)
     fold = mark.locator("details summary")
     fold.wait_for()
-    count = int(note.split()[0])
+    count = int(re.findall(r"\d+", note)[0])
     assert page.locator(".cut-mark ~ .message").count() == page.locator(".message").count() - count
     fold.press("Enter")
     mark.get_by_role("button", name="Edit").press("Enter")

@@ -41,6 +41,13 @@ def test_an_exported_tree_is_imported_with_its_shown_path(room: Room) -> None:
     assert room.service.messages(new.id)[1].version == 2
 
 
+def test_a_copy_of_a_chat_comes_after_it_and_after_earlier_copies(room: Room) -> None:
+    chat = room.service.create().id
+    copies = [room.service.import_chat(room.service.export(chat)) for _ in range(3)]
+    created = [head.created for head in (room.service.store.head(chat), *copies)]
+    assert created == sorted(set(created)) and created[-1] - created[0] < 0.01
+
+
 def test_an_export_in_mid_answer_holds_the_text_so_far(room: Room) -> None:
     chat = room.service.create().id
     room.ask_without_end(chat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,6 +80,15 @@ def computed_dtype(config: Mapping[str, object], dtype: str, features: frozenset
     ]
     is_w8a8 = any(all(isinstance(part, dict) and part.get("num_bits") == 8 for part in parts) for parts in kinds)
     return "bfloat16" if dtype == "float32" and is_w8a8 and "amx_tile" in features else dtype
+
+
+def allow_amx() -> None:
+    """Ask the system to let this process use AMX, where the processor has it.
+
+    vLLM's attention in bfloat16 uses AMX and does not ask (v1/attention/backends/cpu_attn.py): the process would end
+    with SIGILL.
+    """
+    importlib.import_module("torch").cpu._init_amx()
 
 
 def cpu_features() -> frozenset[str]:

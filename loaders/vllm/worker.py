@@ -28,7 +28,7 @@ from loaders.vllm.engine_thread import EngineThread
 from loaders.vllm.images import Images
 from loaders.vllm.nodes import Part, lost_node_error, start_part
 from loaders.vllm.parent_watch import ParentWatch
-from loaders.vllm.quantization import computed_dtype, config_problem, cpu_features
+from loaders.vllm.quantization import allow_amx, computed_dtype, config_problem, cpu_features
 from loaders.vllm.request_errors import request_error
 from loaders.vllm.sampling_params import NOT_WITH_DRAFTS, sampling_fields
 from loaders.vllm.scoring import LogitsRecorder, check_scoring, score_tokens
@@ -93,6 +93,7 @@ class Engine(EngineBase):
             if cpu and (problem := config_problem(config, cpu_features())):
                 raise ModelError(problem)
             if cpu:
+                allow_amx()
                 settings = replace(settings, dtype=computed_dtype(config, settings.dtype, cpu_features()))
             arguments = engine_arguments(path, settings, config, self._context, cpu)
             self._drafting = "speculative_config" in arguments

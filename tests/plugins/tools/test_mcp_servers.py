@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from modules.plugins.tools.toolbox import SourceState
 from modules.protocol.errors import PaddockError
 from modules.settings.user_settings import YamlStore
 from tests.conftest import ROOT
+from tests.support.event_loop import run_async
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ def test_the_client_gets_whole_lines() -> None:
     async def read() -> list[str]:
         return [text async for text in WholeLines(Pieces())]
 
-    assert asyncio.run(read()) == ["abc\nd", "ef\n", "rest"]
+    assert run_async(read()) == ["abc\nd", "ef\n", "rest"]
 
 
 def test_a_slow_tool_is_given_up_and_the_server_lives_on(place: Servers) -> None:

@@ -53,7 +53,9 @@ def test_a_footnote_and_its_mark_lead_to_each_other() -> None:
     target = re.search(r'<a href="#(fn-\w+-1)"', html)
     assert target and f'<li id="{target[1]}"' in html and "<em>note</em>" in html
     assert re.findall(r">(\d+)</a></sup>", html) == ["1", "1"]
-    assert len(re.findall(r'href="#fnref-\w+-1(?::1)?" class="footnote-backref" aria-label=', html)) == 2
+    assert (
+        len(re.findall(r'href="#fnref-\w+-1(?::1)?" class="footnote-backref" translate="yes" aria-label=', html)) == 2
+    )
     assert "[^missing]" in Markdown().render("No[^missing] note.")
 
 

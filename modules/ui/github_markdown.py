@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 from mdit_py_plugins.gfm import gfm_plugin
 from mdit_py_plugins.gfm_autolink.index import _protocol_rule
 
@@ -63,20 +66,24 @@ def _bare_address(state: StateInline, silent: bool) -> bool:
 
 
 # A wide table scrolls inside of its frame.
-def _open_table(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
+def _open_table(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
     return f'<div class="table">{renderer.renderToken(tokens, index, options, env)}'
 
 
-def _close_table(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
+def _close_table(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
     return f"{renderer.renderToken(tokens, index, options, env).rstrip()}</div>\n"
 
 
 # `bdi`, because the first words of a message decide the direction of the message.
-def _open_title(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
+def _open_title(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
     return f'{renderer.renderToken(tokens, index, options, env)}<bdi translate="yes">'
 
 
-def _close_title(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
+def _close_title(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
     return f"</bdi>{renderer.renderToken(tokens, index, options, env).rstrip()}\n"
 
 

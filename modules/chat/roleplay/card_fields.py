@@ -142,7 +142,7 @@ def with_fields(value: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
     return new
 
 
-def _that_count(place: Mapping[str, Any], keys: Sequence[str], name: str) -> list[str]:
+def _that_count(place: Mapping[str, object], keys: Sequence[str], name: str) -> list[str]:
     """Return of a field's keys the one that is read, and those with the same value: some files have a field twice."""
     order = (name, *ALIASES.get(name, ()))
     ranked = sorted(keys, key=lambda key: (place[key] in _EMPTY, order.index(_snake(key))))

@@ -38,12 +38,20 @@ def config_problem(config: Mapping[str, object], features: frozenset[str]) -> st
     found = config.get("quantization_config")
     if not isinstance(found, dict):
         return ""
-    groups = found.get("config_groups")
-    weights = (
-        [one.get("weights") for one in groups.values() if isinstance(one, dict)] if isinstance(groups, dict) else []
-    )
-    bits = [one.get("num_bits") for one in weights if isinstance(one, dict)]
+    bits = [_bits(group, "weights") for group in _groups(found)]
     return processor_problem(str(found.get("quant_method")), 4 if 4 in bits else 8, features)
+
+
+def _groups(found: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return the groups of layers of compressed-tensors."""
+    groups = found.get("config_groups")
+    return [one for one in groups.values() if isinstance(one, dict)] if isinstance(groups, dict) else []
+
+
+def _bits(group: Mapping[str, object], kind: str) -> object:
+    """Return the bits of a group's "weights" or "input_activations", None if it does not give them."""
+    part = group.get(kind)
+    return part.get("num_bits") if isinstance(part, dict) else None
 
 
 def processor_problem(form: str, bits: float, features: frozenset[str]) -> str:
@@ -72,13 +80,8 @@ def computed_dtype(config: Mapping[str, object], dtype: str, features: frozenset
     With AMX, its product of 8-bit weights and 8-bit inputs takes no float32 (kernels/linear/scaled_mm/cpu.py).
     """
     found = config.get("quantization_config")
-    groups = found.get("config_groups") if isinstance(found, dict) else None
-    kinds = [
-        [one.get(kind) for kind in ("weights", "input_activations")]
-        for one in (groups.values() if isinstance(groups, dict) else ())
-        if isinstance(one, dict)
-    ]
-    is_w8a8 = any(all(isinstance(part, dict) and part.get("num_bits") == 8 for part in parts) for parts in kinds)
+    groups = _groups(found) if isinstance(found, dict) else []
+    is_w8a8 = any(_bits(one, "weights") == 8 == _bits(one, "input_activations") for one in groups)
     return "bfloat16" if dtype == "float32" and is_w8a8 and "amx_tile" in features else dtype
 
 

@@ -68,11 +68,7 @@ def _add(store: ChatStore, chat: ImportedChat) -> ChatHead:
         order.archive(new, True)
     if chat.created:
         with store.database.change() as connection:
-            within = (chat.created, chat.created + 1)
-            row = connection.execute("SELECT count(*) FROM chats WHERE created >= ? AND created < ?", within).fetchone()
-            # A copy comes after the chat that is here, in milliseconds: titles that repeat are numbered in this order.
-            created = chat.created + min(row[0], 999) / 1000
-            connection.execute("UPDATE chats SET created = ? WHERE id = ?", (created, new))
+            connection.execute("UPDATE chats SET created = ? WHERE id = ?", (chat.created, new))
     return store.head(new)
 
 

@@ -29,7 +29,7 @@ class ChatHead:
     """An entry of the list of chats.
 
     `updated`, `created`: seconds since the epoch; `character`: its name, or ""; `folder`: the id of its folder, or "".
-    `temporary`: it is in memory only.
+    `temporary`: it is in memory only. `place`: its number among the chats that were made or imported here.
     """
 
     id: str
@@ -42,6 +42,7 @@ class ChatHead:
     folder: str = ""
     tags: tuple[str, ...] = ()
     temporary: bool = False
+    place: int = 0
 
     @property
     def own_title(self) -> str:

@@ -71,6 +71,7 @@ def head_of(row: sqlite3.Row, tags: Iterable[str] = ()) -> ChatHead:
         folder or "",
         tuple(tags),
         row["id"].startswith(TEMPORARY),
+        row["seq"],
     )
 
 

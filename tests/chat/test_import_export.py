@@ -9,6 +9,7 @@ import pytest
 
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
+from modules.ui.order.chat_list import distinct_titles
 from tests.chat.conftest import OPTIONS, Room
 
 
@@ -41,11 +42,14 @@ def test_an_exported_tree_is_imported_with_its_shown_path(room: Room) -> None:
     assert room.service.messages(new.id)[1].version == 2
 
 
-def test_a_copy_of_a_chat_comes_after_it_and_after_earlier_copies(room: Room) -> None:
+def test_a_copy_of_a_chat_keeps_its_creation_and_is_numbered_after_it(room: Room) -> None:
     chat = room.service.create().id
-    copies = [room.service.import_chat(room.service.export(chat)) for _ in range(3)]
-    created = [head.created for head in (room.service.store.head(chat), *copies)]
-    assert created == sorted(set(created)) and created[-1] - created[0] < 0.01
+    room.service.rename(chat, "Fire")
+    copies = [room.service.import_chat(room.service.export(chat)) for _ in range(9)]
+    assert {head.created for head in copies} == {room.service.store.head(chat).created}
+    titles = distinct_titles(room.service.store.heads())
+    numbered = ["Fire", *(f"Fire ({number})" for number in range(2, 11))]
+    assert [titles[one] for one in (chat, *(head.id for head in copies))] == numbered
 
 
 def test_an_export_in_mid_answer_holds_the_text_so_far(room: Room) -> None:

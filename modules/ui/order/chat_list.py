@@ -44,12 +44,15 @@ def folder_entry(folder: Folder) -> dict[str, Any]:
 
 
 def distinct_titles(heads: Sequence[ChatHead]) -> dict[str, str]:
-    """Return a title for each chat id. Those that share a title are numbered in the order of their creation."""
+    """Return a title for each chat id. Those that share a title are numbered in the order of their creation.
+
+    An imported copy was created when its original was; it comes after it.
+    """
     counted = Counter(head.title for head in heads)
     taken = set(counted)
     numbers: Counter[str] = Counter()
     found: dict[str, str] = {}
-    for head in sorted(heads, key=lambda one: (one.created, one.id)):
+    for head in sorted(heads, key=lambda one: (one.created, one.place, one.id)):
         numbers[head.title] += 1
         label = head.title
         if counted[head.title] > 1 and numbers[head.title] > 1:

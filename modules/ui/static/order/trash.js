@@ -9,7 +9,7 @@ export function openTrash(sidebar) {
   openSheet("Trash", async (body) => {
     const list = h("ul", { class: "choices" });
     const about = h("p", { class: "quiet", role: "status" });
-    const all = textButton("Delete all for ever", (event) => confirmAll(event), { kind: "end" });
+    const all = textButton("Delete all for ever", (event) => confirmAll(event), { kind: "end", hidden: true });
     body.append(about, list, h("div", { class: "row" }, all));
     let chats = [];
     let asked = false;

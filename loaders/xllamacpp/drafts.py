@@ -10,9 +10,9 @@ from modules.protocol.errors import ModelError, SettingError
 from modules.worker.llama.draft_file import fitting_draft
 from modules.worker.llama.gguf_keys import read_keys
 
-# llama.cpp's own lengths suit code of many lines: its hash of the text proposes nothing before 24 tokens match, and
-# never less than 48. Shorter ones find the repetitions of usual replies too.
-_MATCH, _LEAST, _MOST = 6, 4, 24
+# llama.cpp's own lengths (12 tokens that match, drafts of 48) suit code of many lines. These find the repetitions of
+# usual replies too. A processor reads a longer draft that is wrong too slowly.
+_MATCH, _MOST = 3, 6
 # Architectures whose heads for several tokens llama.cpp computes (the models with a graph_mtp in build 11549).
 _WITH_HEADS = frozenset(
     (
@@ -34,10 +34,10 @@ def set_drafts(xllamacpp: Any, params: Any, settings: Any, model: Path) -> None:
             "(batch) and Micro-batch (micro_batch), or switch off the drafts."
         )
     if settings.ngram_draft:
-        most = min(settings.draft_tokens or _MOST, room)
-        # Longer than the draft it must not ask for, or none is proposed.
-        drafts.ngram_mod.n_match, drafts.ngram_mod.n_min, drafts.ngram_mod.n_max = _MATCH, min(_LEAST, most), most
-        kinds.append("NGRAM_MOD")
+        # This kind keeps how many tokens of each draft were right, and drafts no more of them the next time.
+        drafts.ngram_map_k4v.size_n = _MATCH
+        drafts.ngram_map_k4v.size_m = min(settings.draft_tokens or _MOST, room)
+        kinds.append("NGRAM_MAP_K4V")
     check_one_model(settings)
     if settings.mtp_draft:
         _check_heads(model)

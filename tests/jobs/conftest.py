@@ -1,4 +1,4 @@
-"""Workers that the tests of one file share."""
+"""Fixtures for tests of jobs: workers that the tests of one file share, and short answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from modules.jobs import checks
 from modules.runtime.environment import Environments
 from tests.support.gguf_quantizers import GgufQuantizers
 
@@ -16,3 +17,9 @@ def quantizers(environments: Environments) -> Iterator[GgufQuantizers]:
     quantizers = GgufQuantizers(environments)
     yield quantizers
     quantizers.close()
+
+
+@pytest.fixture
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an evaluation ask for a few tokens of each answer, where a test is about its other numbers."""
+    monkeypatch.setattr(checks, "_LONGEST_ANSWER", 8)

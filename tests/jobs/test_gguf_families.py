@@ -36,6 +36,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, environments: Environments) ->
     app.close()
 
 
+@pytest.mark.usefixtures("short_answers")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_in_full_precision_predicts_what_the_folder_predicts(app: App, kind: str) -> None:
     made = app.jobs.run(app.jobs.start(JobSpec("quantize", kind, method="gguf", settings={"type": "F32"})))["model"]

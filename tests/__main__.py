@@ -6,9 +6,13 @@ tests often wait, and at most six.
 
   --fast   Leave out tests of engines, browsers, installations and foreign extensions (tests/support/fast.py). Takes
            less than three minutes on two processor cores, and names the slowest tests.
-  --all    Run the tests of vLLM, of Vulkan and of programs that speak to the API (tests/clients) too, and start Paddock
-           five times from nothing (tests/first_starts.py).
+  --all    Run the tests of vLLM, of Vulkan, of programs that speak to the API (tests/clients) and those that take
+           minutes each (tests/support/long_tests.py) too, and start Paddock five times from nothing
+           (tests/first_starts.py).
   --lint   Run ruff, mypy and ESLint instead of tests.
+
+--all sets the environment variables PADDOCK_TEST_VLLM, PADDOCK_TEST_VULKAN, PADDOCK_TEST_CLIENTS and PADDOCK_TEST_LONG
+to 1. Each also works alone, and a test that is skipped names those that it needs.
 
 Other arguments go to pytest, such as `-x`, `-k NAME` or `tests/chat`. With a path, tests run in one process. Use
 `-n COUNT` for another number of processes.
@@ -52,7 +56,7 @@ def main() -> int:
         slowest = ["--durations=10", "--durations-min=2"]
         arguments[:0] = ["-p", "tests.support.fast", f"--timeout={FAST_TEST_SECONDS}", *slowest]
     if "--all" in options:
-        for name in ("VLLM", "CLIENTS", "VULKAN"):
+        for name in ("VLLM", "CLIENTS", "VULKAN", "LONG"):
             os.environ[f"PADDOCK_TEST_{name}"] = "1"
     return _run(root, arguments) or ("--all" in options and _first_starts())
 

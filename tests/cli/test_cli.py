@@ -1,4 +1,7 @@
-"""The sub-commands, as a person and a program call them. The engine is the echo loader."""
+"""The sub-commands, as a person and a program call them. The engine is the echo loader.
+
+What depends on the start of the process, on its pipes or its end runs in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from modules.cli.parser import parser, run
 from modules.loading.model_loading import ModelLoading
 from modules.protocol.events import ModelInfo
 from modules.settings.config import build_config
+from tests.support.commands import run_command
 from tests.support.models import write_model_folder
 
 pytestmark = pytest.mark.slow
@@ -30,6 +34,7 @@ def where(tmp_path: Path) -> list[str]:
 
 
 def _webui(root: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own."""
     return subprocess.run(
         [sys.executable, "webui.py", *arguments], cwd=root, capture_output=True, text=True, check=False, input=stdin
     )
@@ -71,7 +76,7 @@ def test_generate_with_json_ends_with_usage_and_timings(root: Path, where: list[
 )
 def test_bad_input_is_a_sentence_and_status_1(root: Path, where: list[str], arguments: list[str], words: str) -> None:
     base = ["generate", *where, "--model", "tiny", "--loader", "echo", "--prompt", "x"]
-    answer = _webui(root, *base, *arguments)
+    answer = run_command(root, *base, *arguments)
     assert answer.returncode == 1
     assert words in answer.stderr
     assert "Traceback" not in answer.stderr
@@ -101,12 +106,12 @@ def test_generate_prints_the_notes_of_the_load_to_stderr(
 def test_an_empty_models_folder_is_named_where_models_belong(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     flags = ["--no-venv", "--models", str(tmp_path / "elsewhere"), "--user-data", str(tmp_path / "user")]
-    answer = _webui(root, "inspect", *flags, "nope")
+    answer = run_command(root, "inspect", *flags, "nope")
     assert f"Put a model folder or a GGUF file into {tmp_path / 'elsewhere'}." in answer.stderr
 
 
 def test_loaders_lists_each_as_json(root: Path, where: list[str]) -> None:
-    rows = {row["name"]: row for row in json.loads(_webui(root, "loaders", *where, "--json").stdout)}
+    rows = {row["name"]: row for row in json.loads(run_command(root, "loaders", *where, "--json").stdout)}
     assert {"echo", "xllamacpp", "llamacpp", "transformers"} <= set(rows)
     for row in rows.values():
         assert {"installed", "runs_here", "why_not", "formats", "size_bytes"} <= set(row)
@@ -114,11 +119,11 @@ def test_loaders_lists_each_as_json(root: Path, where: list[str]) -> None:
 
 
 def test_inspect_shows_a_models_format_and_its_loaders(root: Path, where: list[str]) -> None:
-    facts = json.loads(_webui(root, "inspect", *where, "tiny", "--json").stdout)
+    facts = json.loads(run_command(root, "inspect", *where, "tiny", "--json").stdout)
     text = json.dumps(facts)
     assert "safetensors" in text
     assert "transformers" in text
-    assert "config.json" in _webui(root, "inspect", *where, "tiny").stdout
+    assert "config.json" in run_command(root, "inspect", *where, "tiny").stdout
 
 
 def test_a_flag_counts_before_the_sub_command_as_after_it(root: Path) -> None:
@@ -132,10 +137,10 @@ def test_a_flag_counts_before_the_sub_command_as_after_it(root: Path) -> None:
 
 
 def test_a_name_that_a_shell_completed_with_a_slash_is_the_models(root: Path, where: list[str], tmp_path: Path) -> None:
-    answer = _webui(root, "generate", *where, "--model", "tiny/", "--loader", "echo", "--prompt", "x")
+    answer = run_command(root, "generate", *where, "--model", "tiny/", "--loader", "echo", "--prompt", "x")
     assert answer.returncode == 0, answer.stderr
     assert list(yaml.safe_load((tmp_path / "user" / "model_settings.yaml").read_text())) == ["tiny"]
-    assert json.loads(_webui(root, "inspect", *where, "tiny/", "--json").stdout)["name"] == "tiny"
+    assert json.loads(run_command(root, "inspect", *where, "tiny/", "--json").stdout)["name"] == "tiny"
     line = ["--model", "tiny/", "--trust-pickle", "tiny/", "--trust-remote-code", "tiny/"]
     config = build_config(parser().parse_args(line), root)
     assert (config.model, config.trust_pickle, config.trust_remote_code) == ("tiny", ("tiny",), ("tiny",))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from modules.settings.accounts import Accounts
+from tests.support.commands import run_command
 
 pytestmark = pytest.mark.slow
 
 
 def _users(root: Path, data: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "webui.py", "users", "--no-venv", "--user-data", str(data), *arguments]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, input=stdin)
+    return run_command(root, "users", "--user-data", str(data), *arguments, stdin=stdin)
 
 
 def test_accounts_are_added_listed_changed_and_removed(root: Path, tmp_path: Path) -> None:

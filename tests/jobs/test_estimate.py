@@ -18,6 +18,7 @@ from modules.jobs.store import JobStore
 from modules.library.sizes import format_size
 from modules.settings.config import Config
 from tests.support.environments import not_here
+from tests.support.long_tests import takes_minutes
 from tests.support.server import serving
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -127,7 +128,11 @@ def test_a_matrix_of_the_first_layer_says_how_long_packing_takes(demo: App, meth
 
 @pytest.mark.parametrize(
     ("method", "loader"),
-    [("gptq", "gptqmodel"), ("awq", "gptqmodel"), ("w8a8", "llmcompressor")],
+    [
+        ("gptq", "gptqmodel"),
+        ("awq", "gptqmodel"),
+        pytest.param("w8a8", "llmcompressor", marks=takes_minutes),
+    ],
 )
 def test_a_run_on_the_first_layer_says_how_long_a_calibrated_method_takes(
     demo: App, monkeypatch: pytest.MonkeyPatch, method: str, loader: str

@@ -11,9 +11,10 @@ from modules.app import App
 from modules.cli.application import build_app
 from modules.jobs.job_spec import JobSpec
 from modules.runtime.environment import Environments
+from modules.runtime.loader_registry import Registry
 from modules.settings.config import Config
-from tests.jobs.test_gguf_writer import Case, assert_same_as_llama_cpp
 from tests.support.environments import not_here
+from tests.support.gguf_quantizers import Case, GgufQuantizers
 from tests.support.quantize import made_by
 from tests.support.tiny_model_maker import KINDS
 
@@ -24,19 +25,18 @@ TYPES = ("Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K")
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+def app(tmp_path_factory: pytest.TempPathFactory, environments: Environments) -> Iterator[App]:
     """Return an App with one tiny model of each family."""
-    folder = tmp_path_factory.mktemp("families")
-    (folder / "models").mkdir()
-    app = build_app(Config(ROOT, port=0, models=folder / "models", user_data=folder / "user"))
-    if reason := not_here(app.registry.get("transformers"), app.environments):
+    if reason := not_here(Registry(ROOT / "loaders").get("transformers"), environments):
         pytest.skip(reason)
-    for kind in KINDS:
-        made_by("transformers", folder / "models" / kind, MAKER, kind).rename(folder / "models" / kind)
+    folder = tmp_path_factory.mktemp("families")
+    made_by("transformers", folder / "models", MAKER, *KINDS).rename(folder / "models")
+    app = build_app(Config(ROOT, port=0, models=folder / "models", user_data=folder / "user"))
     yield app
     app.close()
 
 
+@pytest.mark.usefixtures("short_answers")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_in_full_precision_predicts_what_the_folder_predicts(app: App, kind: str) -> None:
     made = app.jobs.run(app.jobs.start(JobSpec("quantize", kind, method="gguf", settings={"type": "F32"})))["model"]
@@ -48,5 +48,5 @@ def test_a_file_in_full_precision_predicts_what_the_folder_predicts(app: App, ki
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "qwen2-tied", "mixtral"])
-def test_types_and_bytes_are_llama_cpps(app: App, environments: Environments, tmp_path: Path, kind: str) -> None:
-    assert_same_as_llama_cpp(environments, Case(app.paths.models / kind, tmp_path, TYPES))
+def test_types_and_bytes_are_llama_cpps(app: App, quantizers: GgufQuantizers, tmp_path: Path, kind: str) -> None:
+    quantizers.assert_same(Case(app.paths.models / kind, tmp_path, TYPES))

@@ -12,9 +12,8 @@ import pytest
 
 from modules.families.gguf_quantization import NEED_IMPORTANCE
 from modules.library.gguf import read_header
-from modules.runtime.environment import Environments
-from tests.jobs.test_gguf_writer import Case, assert_same_as_llama_cpp, quantize_in_worker, read_tensors
 from tests.library.writers import gguf_bytes
+from tests.support.gguf_quantizers import Case, GgufQuantizers, read_tensors
 from tests.support.many_layers import write_many_layers, write_old_matrix
 from tests.support.quantize import made_by
 
@@ -25,7 +24,7 @@ MOST = (*NEED_IMPORTANCE, "Q5_0", "Q4_K_M", "Q4_0", "IQ4_NL", "IQ4_XS", "Q3_K_M"
 SOME = ("IQ3_XS", "IQ3_XXS", "IQ2_M", "IQ2_XS", "IQ1_M", "Q5_0", "Q4_0", "IQ4_XS", "Q3_K_M", "Q2_K")
 
 
-def test_types_and_bytes_with_a_matrix_are_llama_cpps(environments: Environments, tmp_path: Path) -> None:
+def test_types_and_bytes_with_a_matrix_are_llama_cpps(quantizers: GgufQuantizers, tmp_path: Path) -> None:
     shapes = {"shared": (2, 0, False, MOST), "tied": (8, 0, True, SOME), "moe": (2, 8, False, SOME)}
     cases = []
     for name, (kv_heads, experts, tied, types) in shapes.items():
@@ -33,32 +32,32 @@ def test_types_and_bytes_with_a_matrix_are_llama_cpps(environments: Environments
         matrix = tmp_path / f"{name}.imatrix"
         write_old_matrix(matrix, source)
         cases.append(Case(source, tmp_path / name, types, {"imatrix": str(matrix)}))
-    assert_same_as_llama_cpp(environments, *cases)
+    quantizers.assert_same(*cases)
 
 
-def test_both_forms_of_a_file_mean_the_same(environments: Environments, tmp_path: Path) -> None:
+def test_both_forms_of_a_file_mean_the_same(quantizers: GgufQuantizers, tmp_path: Path) -> None:
     source = write_many_layers(tmp_path / "many.gguf")
     values = write_old_matrix(tmp_path / "old.dat", source)
     _write_new_matrix(tmp_path / "new.gguf", values, counts=3)
     for name in ("old.dat", "new.gguf"):
         matrix = str(tmp_path / name)
-        quantize_in_worker(environments, "xllamacpp", source, tmp_path / name[:3], ["IQ2_XS"], imatrix=matrix)
+        quantizers.quantize("xllamacpp", source, tmp_path / name[:3], ["IQ2_XS"], imatrix=matrix)
     old, new = (tmp_path / form / "IQ2_XS" / "demo.gguf" for form in ("old", "new"))
     assert read_tensors(old) == read_tensors(new)
     assert read_header(old).metadata["quantize.imatrix.dataset"] == "old.dat"
     assert read_header(old).metadata["quantize.imatrix.entries_count"] == len(values)
 
 
-def test_columns_that_matter_more_are_kept_better(environments: Environments, tmp_path: Path) -> None:
+def test_columns_that_matter_more_are_kept_better(quantizers: GgufQuantizers, tmp_path: Path) -> None:
     source = write_many_layers(tmp_path / "many.gguf")
     values = write_old_matrix(tmp_path / "old.dat", source)
     name = "blk.3.ffn_up.weight"
     original = _matrix(read_tensors(source)[name][1], 256)
     errors = {}
     for label, settings in {"without": {}, "with": {"imatrix": str(tmp_path / "old.dat")}}.items():
-        quantize_in_worker(environments, "xllamacpp", source, tmp_path / label, ["Q2_K"], **settings)
+        quantizers.quantize("xllamacpp", source, tmp_path / label, ["Q2_K"], **settings)
         small = tmp_path / label / "Q2_K" / "demo.gguf"
-        quantize_in_worker(environments, "xllamacpp", small, tmp_path / label, ["F32"], requantize="true")
+        quantizers.quantize("xllamacpp", small, tmp_path / label, ["F32"], requantize="true")
         kept = _matrix(read_tensors(tmp_path / label / "F32" / "demo.gguf")[name][1], 256)
         errors[label] = float(((original - kept) ** 2 * numpy.array(values[name])).sum())
     assert 0 < errors["with"] < 0.9 * errors["without"]
@@ -92,19 +91,17 @@ def _write_new_matrix(file: Path, values: dict[str, list[float]], counts: int) -
     ],
 )
 def test_a_matrix_that_cannot_be_used_is_a_sentence(
-    environments: Environments, tmp_path: Path, content: bytes, words: str
+    quantizers: GgufQuantizers, tmp_path: Path, content: bytes, words: str
 ) -> None:
     source = write_many_layers(tmp_path / "many.gguf")
     (tmp_path / "bad.dat").write_bytes(content)
     with pytest.raises(Exception, match=words):
-        quantize_in_worker(
-            environments, "xllamacpp", source, tmp_path / "out", ["IQ2_XS"], imatrix=str(tmp_path / "bad.dat")
-        )
+        quantizers.quantize("xllamacpp", source, tmp_path / "out", ["IQ2_XS"], imatrix=str(tmp_path / "bad.dat"))
 
 
-def test_the_sums_are_those_of_what_flows_into_the_first_layer(environments: Environments, tmp_path: Path) -> None:
+def test_the_sums_are_those_of_what_flows_into_the_first_layer(quantizers: GgufQuantizers, tmp_path: Path) -> None:
     """What flows into the first layer's attention is known without an engine: the normalized embeddings."""
-    quantize_in_worker(environments, "xllamacpp", DEMO, tmp_path, ["F32"])
+    quantizers.quantize("xllamacpp", DEMO, tmp_path, ["F32"])
     file = tmp_path / "F32" / "demo.gguf"
     tokens = list(range(4, 134))
     found = json.loads(made_by("xllamacpp", tmp_path / "sums", SUMS, str(file), json.dumps(tokens)).read_text())

@@ -10,8 +10,7 @@ from modules.families.gguf_quantization import GgufSettings, part_bytes
 from modules.families.gguf_tensor_types import parse_overrides
 from modules.protocol.errors import SettingError
 from modules.protocol.schema import build
-from modules.runtime.environment import Environments
-from tests.jobs.test_gguf_writer import Case, assert_same_as_llama_cpp, quantize_in_worker, read_tensors
+from tests.support.gguf_quantizers import Case, GgufQuantizers, read_tensors
 from tests.support.many_layers import write_many_layers
 
 PATTERNS = r"attn_v=Q8_0,blk\.(1[0-5]{1,2}|[0-1])\.ffn_down=q6_k,FFN_DOWN=IQ4_XS,token_embd=Q5_0"
@@ -26,10 +25,10 @@ PATTERNS = r"attn_v=Q8_0,blk\.(1[0-5]{1,2}|[0-1])\.ffn_down=q6_k,FFN_DOWN=IQ4_XS
     ],
 )
 def test_types_of_single_tensors_are_llama_cpps(
-    environments: Environments, tmp_path: Path, tied: bool, settings: dict[str, str]
+    quantizers: GgufQuantizers, tmp_path: Path, tied: bool, settings: dict[str, str]
 ) -> None:
     source = write_many_layers(tmp_path / "many.gguf", tied=tied)
-    assert_same_as_llama_cpp(environments, Case(source, tmp_path, ("Q4_K_M", "Q2_K"), settings))
+    quantizers.assert_same(Case(source, tmp_path, ("Q4_K_M", "Q2_K"), settings))
     made = read_tensors(tmp_path / "xllamacpp" / "Q4_K_M" / "demo.gguf")
     if "tensor_types" in settings:
         kinds = [made[f"blk.{layer}.ffn_down.weight"][0] for layer in (0, 1, 2, 9, 10, 15)]
@@ -48,11 +47,11 @@ def test_types_of_single_tensors_are_llama_cpps(
     ],
 )
 def test_an_override_that_cannot_be_is_a_sentence(
-    environments: Environments, tmp_path: Path, settings: dict[str, str], words: str
+    quantizers: GgufQuantizers, tmp_path: Path, settings: dict[str, str], words: str
 ) -> None:
     source = write_many_layers(tmp_path / "many.gguf")
     with pytest.raises(Exception, match=words):
-        quantize_in_worker(environments, "xllamacpp", source, tmp_path / "out", ["Q4_K_M"], **settings)
+        quantizers.quantize("xllamacpp", source, tmp_path / "out", ["Q4_K_M"], **settings)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +88,10 @@ def test_a_size_that_is_none_is_a_sentence(text: str) -> None:
         part_bytes(build(GgufSettings, {"split_size": text}))
 
 
-def test_a_quantized_file_is_quantized_again_as_llama_cpp_does(environments: Environments, tmp_path: Path) -> None:
+def test_a_quantized_file_is_quantized_again_as_llama_cpp_does(quantizers: GgufQuantizers, tmp_path: Path) -> None:
     source = write_many_layers(tmp_path / "many.gguf")
     sources = ("Q8_0", "Q6_K", "IQ4_XS")
-    quantize_in_worker(environments, "xllamacpp", source, tmp_path / "once", sources)
+    quantizers.quantize("xllamacpp", source, tmp_path / "once", sources)
     cases = [
         Case(
             tmp_path / "once" / kind / "demo.gguf",
@@ -102,8 +101,6 @@ def test_a_quantized_file_is_quantized_again_as_llama_cpp_does(environments: Env
         )
         for kind in sources
     ]
-    assert_same_as_llama_cpp(environments, *cases)
+    quantizers.assert_same(*cases)
     with pytest.raises(Exception, match="is quantized already .*Q8_0.* quantizing twice loses more than once"):
-        quantize_in_worker(
-            environments, "xllamacpp", tmp_path / "once" / "Q8_0" / "demo.gguf", tmp_path / "no", ["Q4_K_M"]
-        )
+        quantizers.quantize("xllamacpp", tmp_path / "once" / "Q8_0" / "demo.gguf", tmp_path / "no", ["Q4_K_M"])

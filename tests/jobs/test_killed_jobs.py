@@ -18,6 +18,7 @@ from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
 from modules.settings.config import Config
 from tests.support.environments import not_here
+from tests.support.long_tests import takes_minutes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _FEW = ["samples=8", "length=128"]
@@ -30,8 +31,10 @@ def _lines(host: subprocess.Popen[str]) -> Any:
 
 @pytest.mark.parametrize(
     ("method", "loader", "victim"),
-    [("awq", "gptqmodel", "worker"), ("w8a8", "llmcompressor", "host")],
-    ids=["awq, its worker", "w8a8, its host"],
+    [
+        pytest.param("awq", "gptqmodel", "worker", id="awq, its worker"),
+        pytest.param("w8a8", "llmcompressor", "host", id="w8a8, its host", marks=takes_minutes),
+    ],
 )
 def test_a_killed_quantization_leaves_no_half_model_and_runs_again(
     environments: Environments, tmp_path: Path, method: str, loader: str, victim: str

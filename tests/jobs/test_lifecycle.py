@@ -24,6 +24,7 @@ from modules.jobs.service import Jobs
 from modules.jobs.store import JobStore
 from modules.protocol.errors import PaddockError, SettingError
 from modules.settings.config import Config
+from tests.support.commands import run_command
 from tests.support.models import write_safetensors
 
 pytestmark = pytest.mark.slow
@@ -323,8 +324,7 @@ def test_the_command_line_lists_and_shows_jobs(root: Path, config: Config) -> No
     where = ["--no-venv", "--show-echo", "--models", str(config.models), "--user-data", str(config.user_data)]
 
     def webui(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "webui.py", *arguments, *where]
-        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        return run_command(root, *arguments, *where)
 
     made = webui("quantize", "tiny", "--method", "echo", "--json")
     lines = [json.loads(line) for line in made.stdout.splitlines()]

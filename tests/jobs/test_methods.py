@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build
 from modules.settings.config import Config
 from tests.support.environments import not_here
+from tests.support.long_tests import takes_minutes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+Make = Callable[..., str]
 QUESTION = "What is GGUF?"
 ANSWER = (
     "GGUF is the file format of llama.cpp. One file holds the weights, usually quantized, together with the tokenizer, "
@@ -54,6 +57,12 @@ def _make(app: App, method: str, loader: str, **settings: str) -> str:
     return made
 
 
+@pytest.fixture(scope="module")
+def make(app: App) -> Make:
+    """Return a function that quantizes the demo, once for the same arguments, and returns the name of what it made."""
+    return functools.cache(functools.partial(_make, app))
+
+
 def _answer(app: App, model: str, loader: str) -> str:
     app.models.load(model, loader, {})
     prompt = app.supervisor.chat_prompt([{"role": "user", "content": QUESTION}]).prompt
@@ -80,9 +89,9 @@ def _answer(app: App, model: str, loader: str) -> str:
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else value,
 )
 def test_a_method_makes_a_model_that_answers_as_the_original(
-    app: App, method: str, loader: str, settings: dict[str, str]
+    app: App, make: Make, method: str, loader: str, settings: dict[str, str]
 ) -> None:
-    model = _make(app, method, loader, **settings)
+    model = make(method, loader, **settings)
     assert _answer(app, model, loader) == ANSWER
     if (app.paths.models / model).is_dir():
         assert bits_per_weight(app.library.facts(model)) < 1.1 * _promised_bits(app, method, loader, settings)
@@ -95,13 +104,9 @@ def _promised_bits(app: App, method: str, loader: str, settings: dict[str, str])
     return (bits * demo.layer_parameters + 16 * (demo.parameters - demo.layer_parameters)) / demo.parameters
 
 
-@pytest.fixture(scope="module")
-def w8a8(app: App) -> str:
-    """Return the name of a W8A8 model of the demo."""
-    return _make(app, "w8a8", "llmcompressor", **_CALIBRATION)
-
-
-def test_transformers_unpacks_w8a8(app: App, w8a8: str) -> None:
+@takes_minutes
+def test_transformers_unpacks_w8a8(app: App, make: Make) -> None:
+    w8a8 = make("w8a8", "llmcompressor", **_CALIBRATION)
     assert w8a8 == "demo-w8a8"
     assert _answer(app, w8a8, "transformers") == ANSWER
     facts = app.library.facts(w8a8)
@@ -111,19 +116,22 @@ def test_transformers_unpacks_w8a8(app: App, w8a8: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"scheme": "W4A16", **_CALIBRATION}, {"scheme": "FP8_DYNAMIC"}], ids=lambda value: value["scheme"]
+    "settings",
+    [pytest.param({"scheme": "W4A16", **_CALIBRATION}, marks=takes_minutes), {"scheme": "FP8_DYNAMIC"}],
+    ids=lambda value: value["scheme"],
 )
-def test_other_schemes_of_llm_compressor_answer_as_the_original(app: App, settings: dict[str, str]) -> None:
-    assert _answer(app, _make(app, "w8a8", "llmcompressor", **settings), "transformers") == ANSWER
+def test_other_schemes_of_llm_compressor_answer_as_the_original(app: App, make: Make, settings: dict[str, str]) -> None:
+    assert _answer(app, make("w8a8", "llmcompressor", **settings), "transformers") == ANSWER
 
 
+@takes_minutes
 @pytest.mark.parametrize(
     "settings", [{"scheme": "W4A16", **_CALIBRATION}, {"scheme": "FP8_DYNAMIC"}], ids=lambda value: value["scheme"]
 )
-def test_vllm_runs_other_schemes_of_llm_compressor(app: App, settings: dict[str, str]) -> None:
+def test_vllm_runs_other_schemes_of_llm_compressor(app: App, make: Make, settings: dict[str, str]) -> None:
     if reason := not_here(app.registry.get("vllm"), app.environments):
         pytest.skip(reason)
-    made = _make(app, "w8a8", "llmcompressor", **settings)
+    made = make("w8a8", "llmcompressor", **settings)
     facts = app.library.facts(made)
     if problem := processor_problem(facts.format, facts.bits, cpu_features()):
         with pytest.raises(PaddockError, match="AVX512"):
@@ -132,9 +140,11 @@ def test_vllm_runs_other_schemes_of_llm_compressor(app: App, settings: dict[str,
     assert _answer(app, made, "vllm") == ANSWER
 
 
-def test_vllm_runs_w8a8(app: App, w8a8: str) -> None:
+@takes_minutes
+def test_vllm_runs_w8a8(app: App, make: Make) -> None:
     if reason := not_here(app.registry.get("vllm"), app.environments):
         pytest.skip(reason)
+    w8a8 = make("w8a8", "llmcompressor", **_CALIBRATION)
     spec = JobSpec("evaluate", w8a8, loader="vllm", settings={"tokens": "512", "speed": "false"}, against="demo")
     found = app.jobs.run(app.jobs.start(spec))
     assert 0 < found["kl"] < 0.05
@@ -142,14 +152,14 @@ def test_vllm_runs_w8a8(app: App, w8a8: str) -> None:
     assert {row["prompt"]: row["answer"] for row in found["answers"]}[QUESTION] == ANSWER
 
 
-def test_the_default_type_keeps_its_promise_of_bits(app: App) -> None:
-    facts = app.library.facts(_make(app, "gguf", "xllamacpp"))
+def test_the_default_type_keeps_its_promise_of_bits(app: App, make: Make) -> None:
+    facts = app.library.facts(make("gguf", "xllamacpp"))
     assert 4.5 < 8 * facts.size_bytes / facts.parameters < 5.2
 
 
 @pytest.mark.parametrize("mode", ["sliding", "chunks"])
-def test_folder_and_gguf_of_the_same_weights_have_the_same_perplexity(app: App, mode: str) -> None:
-    gguf = _make(app, "gguf", "xllamacpp", type="F16")
+def test_folder_and_gguf_of_the_same_weights_have_the_same_perplexity(app: App, make: Make, mode: str) -> None:
+    gguf = make("gguf", "xllamacpp", type="F16")
     settings = {"mode": mode, "tokens": "1024", "speed": "false"}
     found = {}
     for model, loader in (("demo", "transformers"), (gguf, "xllamacpp")):
@@ -160,6 +170,7 @@ def test_folder_and_gguf_of_the_same_weights_have_the_same_perplexity(app: App, 
     assert found[gguf] == pytest.approx(found["demo"], rel=0.005)
 
 
+@takes_minutes
 def test_vllm_and_transformers_measure_the_same(app: App) -> None:
     found: dict[str, Any] = {}
     for loader in ("transformers", "vllm"):
@@ -173,8 +184,8 @@ def test_vllm_and_transformers_measure_the_same(app: App) -> None:
     assert found["vllm"]["kl"] == pytest.approx(0, abs=1e-4)
 
 
-def test_evaluate_compares_with_the_original(app: App) -> None:
-    gguf = _make(app, "gguf", "xllamacpp", type="Q4_K_M")
+def test_evaluate_compares_with_the_original(app: App, make: Make) -> None:
+    gguf = make("gguf", "xllamacpp", type="Q4_K_M")
     spec = JobSpec("evaluate", gguf, settings={"tokens": "1024"}, against="demo")
     found = app.jobs.run(app.jobs.start(spec))
     assert 0 < found["kl"] < 0.1
@@ -202,8 +213,8 @@ def test_weights_that_are_packed_while_loading_are_measured_like_any_model(app: 
     assert checks["speed"]["passed"] or "The kernel that ran is Linear4bit." in checks["speed"]["detail"]
 
 
-def test_compare_puts_the_original_first_and_answers_side_by_side(app: App) -> None:
-    gguf = _make(app, "gguf", "xllamacpp", type="Q2_K")
+def test_compare_puts_the_original_first_and_answers_side_by_side(app: App, make: Make) -> None:
+    gguf = make("gguf", "xllamacpp", type="Q2_K")
     spec = JobSpec("compare", "demo", models=["demo", gguf], settings={"tokens": "512", "speed": "false"})
     found = app.jobs.run(app.jobs.start(spec))
     original, other = found["rows"]

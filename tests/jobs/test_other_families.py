@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +14,32 @@ from modules.cli.application import build_app
 from modules.jobs.job_spec import JobSpec
 from modules.protocol.errors import PaddockError
 from modules.protocol.sampling import SamplingParams
+from modules.runtime.environment import Environments
+from modules.runtime.loader_registry import Registry
 from modules.settings.config import Config
 from tests.support.environments import not_here
 from tests.support.quantize import made_by
+from tests.support.tiny_model_maker import OTHERS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAKER = ROOT / "tests" / "support" / "tiny_model_maker.py"
+SHAPES = (*OTHERS, "gpt2", "mixtral")
 
 PATIENCE = 120.0
 _FEW = {"group_size": "32", "samples": "16", "length": "64"}
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """Return an App for a new models folder."""
+def app(tmp_path_factory: pytest.TempPathFactory, environments: Environments) -> Iterator[App]:
+    """Return an App with one tiny model of each shape."""
+    if reason := not_here(Registry(ROOT / "loaders").get("transformers"), environments):
+        pytest.skip(reason)
     folder = tmp_path_factory.mktemp("shapes")
-    (folder / "models").mkdir()
+    made_by("transformers", folder / "models", MAKER, *SHAPES).rename(folder / "models")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     app = build_app(Config(ROOT, port=0, models=folder / "models", user_data=folder / "user"))
-    if reason := not_here(app.registry.get("transformers"), app.environments):
-        pytest.skip(reason)
     yield app
     app.close()
-
-
-@pytest.fixture
-def made(app: App) -> Callable[[str], str]:
-    """Return a function that makes a tiny model of a kind, once, and returns its name."""
-
-    def make(kind: str) -> str:
-        folder = app.paths.models / kind
-        if not folder.exists():
-            made_by("transformers", folder, MAKER, kind).rename(folder)
-        return kind
-
-    return make
 
 
 def _quantize(app: App, model: str, method: str, loader: str, **settings: str) -> dict[str, Any]:
@@ -67,18 +58,18 @@ def _quantize(app: App, model: str, method: str, loader: str, **settings: str) -
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_opt_is_quantized_by_the_engines_that_take_it(
-    app: App, made: Callable[[str], str], method: str, loader: str, settings: dict[str, str], bits: float
+    app: App, method: str, loader: str, settings: dict[str, str], bits: float
 ) -> None:
     # The job generates some tokens with its result. Half of the weights of this tiny model are its embeddings.
-    assert 0 < _quantize(app, made("opt"), method, loader, **settings)["bits_per_weight"] < bits
+    assert 0 < _quantize(app, "opt", method, loader, **settings)["bits_per_weight"] < bits
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_packed_weights_run_beside_others_in_every_type(app: App, made: Callable[[str], str], dtype: str) -> None:
+def test_packed_weights_run_beside_others_in_every_type(app: App, dtype: str) -> None:
     # The model's own type is bfloat16, and OPT's norms do not take inputs of another type than their weights.
     name = "opt-bnb-nf4"
     if not (app.paths.models / name).exists():
-        _quantize(app, made("opt"), "bnb", "transformers", type="nf4")
+        _quantize(app, "opt", "bnb", "transformers", type="nf4")
     app.models.load(name, "transformers", {"dtype": dtype})
     generation = app.supervisor.generate("Hello", SamplingParams(max_new_tokens=3))
     generation.wait(PATIENCE)
@@ -95,16 +86,14 @@ def test_packed_weights_run_beside_others_in_every_type(app: App, made: Callable
         ("experts", "gptq", "autogptq", 8),
     ],
 )
-def test_tied_weights_and_experts_are_quantized(
-    app: App, made: Callable[[str], str], kind: str, method: str, loader: str, bits: float
-) -> None:
+def test_tied_weights_and_experts_are_quantized(app: App, kind: str, method: str, loader: str, bits: float) -> None:
     # The job generates some tokens with its result.
-    assert 0 < _quantize(app, made(kind), method, loader, **_FEW)["bits_per_weight"] < bits
+    assert 0 < _quantize(app, kind, method, loader, **_FEW)["bits_per_weight"] < bits
 
 
-def test_4_bits_take_widths_that_the_kernel_for_cpus_does_not(app: App, made: Callable[[str], str]) -> None:
+def test_4_bits_take_widths_that_the_kernel_for_cpus_does_not(app: App) -> None:
     # The job generates some tokens with its result. LLaVA's down_proj has 96 inputs here.
-    assert _quantize(app, made("llava"), "bnb", "transformers", type="nf4")["model"] == "llava-bnb-nf4"
+    assert _quantize(app, "llava", "bnb", "transformers", type="nf4")["model"] == "llava-bnb-nf4"
 
 
 @pytest.mark.parametrize(
@@ -128,13 +117,13 @@ def test_4_bits_take_widths_that_the_kernel_for_cpus_does_not(app: App, made: Ca
     ],
 )
 def test_a_method_that_cannot_says_so_before_weights_are_read(
-    app: App, made: Callable[[str], str], kind: str, method: str, loader: str, settings: dict[str, str], words: str
+    app: App, kind: str, method: str, loader: str, settings: dict[str, str], words: str
 ) -> None:
     if reason := not_here(app.registry.get(loader), app.environments):
         pytest.skip(reason)
     steps: list[str] = []
     with pytest.raises(PaddockError, match=words) as refused:
-        job = app.jobs.start(JobSpec("quantize", made(kind), method=method, loader=loader, settings=settings))
+        job = app.jobs.start(JobSpec("quantize", kind, method=method, loader=loader, settings=settings))
         app.jobs.run(job, lambda state: steps.append(state.step))
     assert "Choose " in refused.value.message
     assert not [step for step in steps if step.startswith(("Packing", "Quantizing", "Writing"))]

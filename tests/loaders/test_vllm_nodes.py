@@ -14,6 +14,7 @@ from loaders.vllm.spec import SPEC
 from modules.runtime.environment import Environments
 from tests.conftest import ROOT
 from tests.support.environments import installed, not_here
+from tests.support.long_tests import takes_minutes
 from tests.support.namespaces import Namespace, Process, two_namespaces, why_no_namespaces
 
 pytestmark = pytest.mark.slow
@@ -59,6 +60,7 @@ def machines(environments: Environments) -> Iterator[tuple[Namespace, Namespace]
         yield both
 
 
+@takes_minutes
 def test_a_model_over_two_machines_answers_and_survives_the_death_of_one(
     machines: tuple[Namespace, Namespace], tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from modules.protocol.node_placement import NodePlacement
 from modules.runtime.process_tree import kill_process_tree
 from tests.conftest import ROOT
 from tests.support.clients import client_python
+from tests.support.long_tests import takes_minutes
 from tests.support.namespaces import Namespace, Process, two_namespaces, why_no_namespaces
 
 pytestmark = pytest.mark.slow
@@ -62,15 +63,14 @@ def test_the_commands_name_head_address_and_cards() -> None:
 
 @pytest.fixture
 def machines() -> Iterator[tuple[Namespace, Namespace]]:
-    """Return two namespaces, if they are permitted and tests of vLLM were asked for."""
-    if not os.environ.get("PADDOCK_TEST_VLLM"):
-        pytest.skip("Ray takes a minute to install. Set PADDOCK_TEST_VLLM=1 to test its cluster.")
+    """Return two namespaces, if they are permitted."""
     if reason := why_no_namespaces():
         pytest.skip(reason)
     with two_namespaces() as both:
         yield both
 
 
+@takes_minutes
 def test_parts_are_placed_on_both_machines_and_nothing_stays_of_a_killed_member(
     machines: tuple[Namespace, Namespace],
 ) -> None:

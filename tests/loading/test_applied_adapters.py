@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import changed_values
 from modules.settings.config import Config
 from tests.support.adapters import write_gguf_adapter, write_peft_adapter
+from tests.support.commands import run_command
 
 
 @pytest.fixture
@@ -163,9 +162,7 @@ def test_generate_takes_adapters(
 ) -> None:
     where = ["--no-venv", "--show-echo", "--models", str(models), "--user-data", str(config.user_data)]
     given = [part for name in adapters for part in ("--adapter", name)]
-    command = [sys.executable, "webui.py", "generate", *where, "--model", "tiny", "--loader", "echo"]
-    answer = subprocess.run(
-        [*command, *given, "--prompt", "good morning"], cwd=root, capture_output=True, text=True, check=False
-    )
+    command = ["generate", *where, "--model", "tiny", "--loader", "echo"]
+    answer = run_command(root, *command, *given, "--prompt", "good morning")
     assert (answer.returncode, answer.stdout) == (code, out)
     assert err in answer.stderr

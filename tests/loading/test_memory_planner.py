@@ -20,6 +20,7 @@ from modules.protocol.schema import build
 from modules.runtime.load_request import LoadRequest
 from modules.runtime.memory_watch import MemoryWatch
 from modules.settings.config import Config
+from tests.support.commands import run_command
 from tests.support.models import write_model_folder
 
 TB = 1 << 40
@@ -197,8 +198,7 @@ def _next(process: subprocess.Popen[bytes]) -> None:
 
 def test_inspect_tells_the_plan_of_each_loader(config: Config) -> None:
     folders = ["--models", str(config.paths.models), "--user-data", str(config.paths.user_data)]
-    command = [sys.executable, "webui.py", "--no-venv", "inspect", "tiny", "--json", *folders]
-    answer = json.loads(subprocess.run(command, cwd=config.root, capture_output=True, text=True, check=True).stdout)
+    answer = json.loads(run_command(config.root, "inspect", "tiny", "--json", *folders).stdout)
     (entry,) = [entry for entry in answer["loaders"] if entry["loader"] == "transformers"]
     (main,) = [share for share in entry["plan"]["devices"] if share["device"] == "Main memory"]
     assert main["total"] == sum(main[part] for part in ("weights", "cache", "compute", "process"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -21,6 +20,7 @@ from modules.plugins.requirements import NotBuilt, RequirementsMissing, check
 from modules.protocol.errors import PaddockError
 from modules.ui.tabs.extensions_tab import _buttons
 from tests.plugins.conftest import Place, write_extension
+from tests.support.commands import run_command
 
 pytestmark = pytest.mark.slow
 
@@ -252,10 +252,10 @@ def test_the_command_line_asks_in_the_same_order(root: Path, tmp_path: Path, ind
     source_package(index, marker)
     code = "import pkd_source\nassert pkd_source.WORD == 'built'"
     write_extension(data / "extensions", "needy", code, "requirements: [pkd-source]")
-    base = [sys.executable, "webui.py", "--no-venv", "--user-data", str(data), "extensions"]
+    base = ["--user-data", str(data), "extensions"]
 
     def enable(*flags: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*base, "enable", "needy", *flags], cwd=root, capture_output=True, text=True, check=False)
+        return run_command(root, *base, "enable", "needy", *flags)
 
     for flags, words in (
         (("--packages",), "--yes"),
@@ -267,6 +267,6 @@ def test_the_command_line_asks_in_the_same_order(root: Path, tmp_path: Path, ind
         assert answer.returncode != 0 and words in answer.stderr, answer.stderr
         assert not marker.exists()
     assert enable("--yes", "--packages", "--build").returncode == 0
-    listed = subprocess.run([*base, "list", "--json"], cwd=root, capture_output=True, text=True, check=True)
+    listed = run_command(root, *base, "list", "--json")
     (row,) = (row for row in json.loads(listed.stdout) if row["name"] == "needy")
     assert row["enabled"] and row["needs"][0]["state"] == "there"

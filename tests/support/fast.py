@@ -16,10 +16,10 @@ FOLDERS = ("browser", "clients", "compat", "conformance", "contract", "loaders",
 # Helpers that install, load engines, or start browsers and other programs.
 SLOW_HELPERS = (
     "browser.conftest",
-    "jobs.test_gguf_writer",
     "jobs.test_methods",
     "support.attacks",
     "support.environments",
+    "support.gguf_quantizers",
     "support.nginx",
     "support.nvml",
     "support.quantize",

@@ -1,4 +1,6 @@
-"""Write a tiny model with random weights: `python tiny_model_maker.py KIND FOLDER`, with Transformers 5.
+"""Write tiny models with random weights: `python tiny_model_maker.py KIND... FOLDER`, with Transformers 5.
+
+Each is FOLDER/KIND. The imports take longer than a model, so make all kinds that are needed at once.
 
 Norms and biases are random too, so that a converter that loses one of them changes the logits.
 """
@@ -78,8 +80,8 @@ def _tokenizer(kind: str) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", bos_token="<|endoftext|>")
 
 
-def make(kind: str, folder: str) -> None:
-    """Write the folder."""
+def make(kind: str, folder: Path) -> None:
+    """Write the folder of one model."""
     import torch
     import transformers
 
@@ -96,4 +98,5 @@ def make(kind: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    make(*sys.argv[1:])
+    for wanted in sys.argv[1:-1]:
+        make(wanted, Path(sys.argv[-1], wanted))

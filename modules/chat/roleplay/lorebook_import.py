@@ -12,7 +12,7 @@ from typing import Any
 from modules.chat.character_file import CARD_LIMITS, parse_character
 from modules.chat.roleplay.card_error import CardError
 from modules.chat.roleplay.card_png import is_png
-from modules.chat.roleplay.lore_entry import texts
+from modules.chat.roleplay.lore_values import texts
 from modules.files.data_files import DataFileError, parse_json
 from modules.protocol.errors import PaddockError
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modules.chat.roleplay.agnai_book import agnai_book, is_agnai_book
+
 # A field's name in cards V2 and V3 -> other names for it, in snake case.
 ALIASES: dict[str, tuple[str, ...]] = {
     "name": ("char_name", "bot", "<|bot|>", "character_name", "display_name", "ai_name", "participant__name"),
@@ -87,8 +89,14 @@ def card_fields(texts: Mapping[str, Any], values: Mapping[str, Any]) -> CardFiel
         tags=tuple(_texts(texts, "tags")),
         depth_prompt=depth_prompt(extensions.get("depth_prompt")),
         talkativeness=_fraction(extensions.get("talkativeness", values.get("talkativeness"))),
-        book=book if isinstance(book, Mapping) and isinstance(book.get("entries"), (list, Mapping)) else None,
+        book=_book(book),
     )
+
+
+def _book(value: object) -> Mapping[str, Any] | None:
+    if not isinstance(value, Mapping) or not isinstance(value.get("entries"), (list, Mapping)):
+        return None
+    return agnai_book(value) if is_agnai_book(value) else value
 
 
 def depth_prompt(value: object) -> DepthPrompt:

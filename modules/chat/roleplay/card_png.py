@@ -77,6 +77,15 @@ def read_png_card(data: bytes, name: str) -> PngCard:
     return PngCard(b"".join(kept), cards, assets, tuple(notes))
 
 
+def read_png_text(data: bytes, keyword: str, name: str) -> bytes | None:
+    """Return what the chunk with this keyword encodes, None without one. Raise CardError like `read_png_card`."""
+    for kind, content, _, _ in _chunks(data, name):
+        text = _text_of(kind, content, name, (keyword,))
+        if text and (decoded := decode_card_text(text[1])) is not None:
+            return decoded
+    return None
+
+
 def has_png_card(head: bytes, name: str) -> bool:
     """Return True if this PNG file has the chunk of a card."""
     try:
@@ -149,12 +158,14 @@ def _keyword(content: bytes) -> str:
     return content.partition(b"\x00")[0].decode("latin-1")
 
 
-def _text_of(kind: bytes, content: bytes, name: str) -> tuple[str, bytes] | None:
-    """Return the (keyword, text) of a chunk with text, or None."""
+def _text_of(
+    kind: bytes, content: bytes, name: str, wanted: tuple[str, ...] = (*CARD_KEYWORDS, _ASSET)
+) -> tuple[str, bytes] | None:
+    """Return the (keyword, text) of a chunk with text, or None. `wanted`: what the keyword begins with."""
     if kind not in (b"tEXt", b"zTXt", b"iTXt"):
         return None
     keyword, text = _keyword(content), content.partition(b"\x00")[2]
-    if keyword.lower() not in CARD_KEYWORDS and not keyword.lower().startswith(_ASSET):
+    if not keyword.lower().startswith(wanted):
         return None
     packed = False
     if kind == b"zTXt":

@@ -34,7 +34,7 @@ export async function drawLorebooks(fill, panel) {
       "div",
       { class: "row characters-bar" },
       textButton("New lorebook", () => create(panel), { kind: "primary" }),
-      textButton("Import…", () => chooseFiles(".json,.png", true, (files) => take(panel, files))),
+      textButton("Import…", () => chooseFiles(".json,.png,.lorebook,.scenario,.charx", true, (files) => take(panel, files))),
     ),
     rows.length ? h("div", { class: "cards" }, rows) : empty,
   );

@@ -86,11 +86,19 @@ def card_fields(texts: Mapping[str, Any], values: Mapping[str, Any]) -> CardFiel
         **found,
         greetings=tuple(text for text in greetings if text.strip()),
         group_only_greetings=tuple(text for text in _texts(texts, "group_only_greetings") if text.strip()),
-        tags=tuple(_texts(texts, "tags")),
+        tags=tuple(_tags(texts)),
         depth_prompt=depth_prompt(extensions.get("depth_prompt")),
         talkativeness=_fraction(extensions.get("talkativeness", values.get("talkativeness"))),
         book=_book(book),
     )
+
+
+def _tags(value: Mapping[str, Any]) -> list[str]:
+    """Return the tags. Older cards have them in one text, between commas."""
+    found = _texts(value, "tags")
+    if not isinstance(_first(value, "tags"), str):
+        return found
+    return [tag.strip() for text in found for tag in text.split(",") if tag.strip()]
 
 
 def _book(value: object) -> Mapping[str, Any] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 import struct
 import zlib
@@ -47,7 +48,7 @@ def is_png(data: bytes) -> bool:
 def read_png_card(data: bytes, name: str) -> PngCard:
     """Return the cards in a PNG file. Raise CardError for a file that is cut off, or a card that cannot be read."""
     kept, cards, assets, notes = [_SIGNATURE], dict[str, bytes](), dict[str, bytes](), list[str]()
-    broken = ""
+    broken: list[str] = []
     room = _MOST_ASSETS
     for kind, content, whole, sound in _chunks(data, name):
         text = _text_of(kind, content, name)
@@ -55,9 +56,9 @@ def read_png_card(data: bytes, name: str) -> PngCard:
         if text and keyword in CARD_KEYWORDS:
             decoded = decode_card_text(text[1])
             if decoded is None:
-                broken = keyword
-            else:
-                cards.setdefault(keyword, decoded)
+                broken.append(keyword)
+            elif keyword not in cards or not _is_json(cards[keyword]):
+                cards[keyword] = decoded
                 if not sound:
                     notes.append(f"The chunk {keyword} of {name} has a wrong checksum, but its card could be read.")
         elif text and keyword.startswith(_ASSET):
@@ -71,9 +72,10 @@ def read_png_card(data: bytes, name: str) -> PngCard:
             kept.append(whole)
     if broken and not cards:
         raise CardError(
-            f"{name} has a character card, but its chunk {broken} is damaged. Download the card again, or export it "
-            "again in the program that made it."
+            f"{name} has a character card, but its chunk {broken[-1]} is damaged. Download the card again, or export "
+            "it again in the program that made it."
         )
+    notes += [f"The chunk {keyword} of {name} is damaged and was left out." for keyword in dict.fromkeys(broken)]
     return PngCard(b"".join(kept), cards, assets, tuple(notes))
 
 
@@ -132,6 +134,14 @@ def decode_card_text(text: bytes) -> bytes | None:
         return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
     except binascii.Error:
         return None
+
+
+def _is_json(card: bytes) -> bool:
+    try:
+        json.loads(card)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _chunks(data: bytes, name: str) -> Iterator[tuple[bytes, bytes, bytes, bool]]:

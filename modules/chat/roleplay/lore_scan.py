@@ -274,7 +274,7 @@ class _Scan:
 
     def _secondary(self, entry: LoreEntry, text: str) -> bool:
         marks = entry.decorators
-        if marks.additional_keys and not any(self._found(entry, key, text) for key in marks.additional_keys):
+        if not all(any(self._found(entry, key, text) for key in keys) for keys in marks.additional_keys):
             return False
         if not entry.use_regex and any(self._found(entry, key, text) for key in marks.exclude_keys):
             return False

@@ -89,7 +89,8 @@ def _versions(line: Mapping[str, object]) -> tuple[list[tuple[str, Mapping[str, 
     infos = infos if isinstance(infos, list) else []
     # A swipe without facts has the time of its message.
     time = {"send_date": line.get("send_date")}
-    found = [(text_of(swipe), {**time, **object_of(one)}) for swipe, one in zip_longest(swipes, infos[: len(swipes)])]
+    facts = [{**time, **object_of(one)} for _, one in zip_longest(swipes, infos[: len(swipes)])]
+    found: list[tuple[str, Mapping[str, object]]] = list(zip(map(text_of, swipes), facts, strict=True))
     if not isinstance(chosen, int) or not 0 <= chosen < len(found):
         # A swipe that was begun and not written. The message is what it shows.
         texts = [text for text, _ in found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -75,13 +75,9 @@ def test_a_time_of_reasoning_that_is_no_time_is_left_out() -> None:
 )
 def test_every_form_of_a_date_is_read(date: object) -> None:
     chat = read_one(lines({**HEAD, "create_date": date}, said("Hello.", send_date=date)))
-    expected = 1751364060.0 if str(date).isdigit() or str(date).endswith("Z") else _here(2025, 7, 1, 10, 1)
+    here = datetime(2025, 7, 1, 10, 1).timestamp()
+    expected = 1751364060.0 if str(date).isdigit() or str(date).endswith("Z") else here
     assert (chat.messages[0]["created"], chat.created) == (expected, expected)
-
-
-def _here(*date: int) -> float:
-    """Return the moment of a date of this machine's time zone."""
-    return time.mktime((*date, 0, 0, 0, -1))
 
 
 def test_new_headers_do_not_name_the_character() -> None:
@@ -126,7 +122,8 @@ def test_tools_are_calls_and_media_are_named() -> None:
 
 
 def test_a_swipe_without_facts_has_the_time_of_its_message() -> None:
-    for infos in (None, [None, {"extra": None}], [{"extra": {}}], [{}, {}, {"send_date": 5}]):
+    given: list[Any] = [None, [None, {"extra": None}], [{"extra": {}}], [{}, {}, {"send_date": 5}]]
+    for infos in given:
         reply = said("Two.", swipes=["Two.", "Three."], swipe_id=0, swipe_info=infos, send_date=1751364060)
         times = [entry["created"] for entry in read_one(lines(HEAD, reply)).messages]
         assert times == [1751364060.0, 1751364060.0], infos

@@ -153,7 +153,7 @@ def test_recursion_can_be_prevented_excluded_and_awaited() -> None:
     assert chain({}, {}) == ["A dragon.", "Fire."]
     assert chain({"prevent_recursion": True}, {}) == ["A dragon."]
     assert chain({}, {"exclude_recursion": True}) == ["A dragon."]
-    late = {"keys": ["castle"], "content": "late", "extensions": {"delay_until_recursion": True}}
+    late: dict[str, Any] = {"keys": ["castle"], "content": "late", "extensions": {"delay_until_recursion": True}}
     assert used(late, recursive_scanning=True) == []
     assert used({"keys": ["castle"], "content": "A"}, late, recursive_scanning=True) == ["A", "late"]
     late["extensions"]["exclude_recursion"] = True

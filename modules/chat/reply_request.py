@@ -46,6 +46,13 @@ class ReplyRequest:
         return self.previous is not None and bool(self.path) and self.path[-1].id == self.previous.id
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """Return what kinds of replies this is, by the names that lorebook entries have for them."""
+        if self.impersonates or self.continues:
+            return ("impersonate" if self.impersonates else "continue",)
+        return ("swipe", "regenerate") if self.previous is not None else ("normal",)
+
+    @property
     def prefix(self) -> str:
         """Return what the reply continues as the model wrote it, or "". Of a reply with calls: its last round."""
         return raw_text(split_rounds(self.path[-1].parts)[-1]) if self.continues else ""

@@ -172,7 +172,9 @@ class ReplyStarter:
     def _scene(self, chat_id: str, request: ReplyRequest, context: int) -> Scene:
         options = request.options
         character = options.character or self._store.head(chat_id).character
-        asked = SceneRequest(chat_id, request.path, options, character, context, request.impersonates)
+        asked = SceneRequest(
+            chat_id, request.path, options, character, context, request.impersonates, triggers=request.kinds
+        )
         return self._scenes.compose(asked)
 
     def _reader(self, request: ReplyRequest, begun: str = "", scene: Scene | None = None) -> PartsReader:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel
 from modules.chat.roleplay.actions import Draft
 from modules.chat.roleplay.card_fields import depth_prompt
 from modules.chat.roleplay.group_settings import ORDERS, read_group
-from modules.chat.roleplay.lore_entry import texts
+from modules.chat.roleplay.lore_values import texts
 from modules.files.data_files import fix_surrogates
 from modules.protocol.errors import PaddockError
 from modules.ui.order.settings_routes import NEW

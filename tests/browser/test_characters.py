@@ -185,7 +185,7 @@ def test_a_walk_through_characters(page: Any, tmp_path: Path) -> None:
 
 def test_a_lorebook_with_values_of_any_type_can_be_edited(page: Any) -> None:
     entries: list[Any] = [
-        {"keys": "castle, moon", "content": "x"},
+        {"keys": "castle, moon", "content": "x", "secondary_keys": ["sea"], "extensions": {"case_sensitive": True}},
         None,
         {"keys": [None, 7, {}], "comment": {}, "content": ["y"]},
     ]
@@ -196,7 +196,11 @@ def test_a_lorebook_with_values_of_any_type_can_be_edited(page: Any) -> None:
     page.get_by_role("button", name="Edit Odd").click()
     page.wait_for_selector(".lore-entry >> nth=1")
     assert page.locator(".lore-entry summary").all_inner_texts() == ["castle, moon", "7"]
+    page.locator(".lore-entry summary").first.click()
+    page.locator(".lore-entry").first.get_by_label("Upper and lower case count").uncheck()
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("button", name="Edit Odd").wait_for()
     saved = page.evaluate("fetch('paddock/lorebooks/one?name=Odd').then((answer) => answer.json())")
     assert [entry["keys"] for entry in saved["book"]["entries"]] == ["castle, moon", [None, 7, {}]]
+    first = saved["book"]["entries"][0]
+    assert (first["case_sensitive"], first["secondary_keys"], "selective" in first) == (False, ["sea"], False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modules.chat.character_file import parse_character
 from modules.chat.characters import Character, CharacterError, Characters
 
 EMOJI = r'{"name": "Fox \ud83e\udd8a", "context": "{{char}} \ud83e\udd8a", "greeting": "Hello \ud83d\ude00!"}'
@@ -143,3 +144,12 @@ def test_saving_a_card_keeps_its_contents(tmp_path: Path) -> None:
     assert known(second) == known(first)
     assert second.extra["data"] == {"character_book": {"entries": [1]}, "tags": ["x"]}
     assert (tmp_path / "x.json").is_file(), "the card itself stays"
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [("elf, forest", ("elf", "forest")), ("", ()), (None, ()), (["a, b"], ("a, b",)), (["a", None, 3], ("a", "3"))],
+)
+def test_tags_of_every_type_are_read(tags: object, expected: tuple[str, ...]) -> None:
+    raw = json.dumps({"name": "Ada", "first_mes": "Hi", "tags": tags}).encode()
+    assert parse_character(raw, "a.json").card.tags == expected

@@ -156,7 +156,8 @@ def _hidden(id: str, kind: str, attributes: Mapping[str, str], body: str) -> lis
         return [reasoning(_QUOTED.sub("", inside), float(took) if took.isdecimal() else None)]
     if kind == "tool_calls":
         call = tool_call(values.get("id") or id, values.get("name", ""), values.get("arguments", ""))
-        output = values.get("result", "")
+        # Newer versions write the result between the marks.
+        output = values.get("result") or inside
     else:
         code = _FENCE.fullmatch(inside)
         call = tool_call(id, "code_interpreter", {"code": code[1] if code else inside})

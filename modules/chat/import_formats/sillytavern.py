@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 
 from modules.chat.import_formats.values import (
     data_of,
     mappings,
+    moment,
     named_files,
     object_of,
     reasoning,
@@ -64,7 +67,8 @@ def read_sillytavern(lines: Sequence[object], now: float) -> ImportedChat:
     character = text_of(head.get("character_name")) if isinstance(head, Mapping) else ""
     if character in ("", _UNUSED):
         character = speakers[0] if len(speakers) == 1 else ""
-    return tree.finish("", character, _settings(head))
+    created = moment(object_of(head).get("create_date")) or 0.0
+    return replace(tree.finish("", character, _settings(head)), created=created)
 
 
 def _settings(head: object) -> dict[str, object]:
@@ -83,7 +87,10 @@ def _versions(line: Mapping[str, object]) -> tuple[list[tuple[str, Mapping[str, 
     if not isinstance(swipes, list):
         return [(text_of(line.get("mes")), line)], 0
     infos = infos if isinstance(infos, list) else []
-    found = [(text_of(swipe), object_of(infos[n] if n < len(infos) else None)) for n, swipe in enumerate(swipes)]
+    # A swipe without facts has the time of its message.
+    time = {"send_date": line.get("send_date")}
+    facts = [{**time, **object_of(one)} for _, one in zip_longest(swipes, infos[: len(swipes)])]
+    found: list[tuple[str, Mapping[str, object]]] = list(zip(map(text_of, swipes), facts, strict=True))
     if not isinstance(chosen, int) or not 0 <= chosen < len(found):
         # A swipe that was begun and not written. The message is what it shows.
         texts = [text for text, _ in found]
@@ -126,7 +133,10 @@ def _parts(tree: ImportedTree, id: str, role: str, text: str, extra: Mapping[str
 
 def _files(tree: ImportedTree, extra: Mapping[str, object]) -> list[Part]:
     """Return the pictures and documents of a message: with their content where the chat has it, else as names."""
-    pictures = [{"url": extra.get("image"), "title": extra.get("title")}] if extra.get("image") else []
+    swipes = extra.get("image_swipes")
+    shown = [extra.get("image"), *(swipes if isinstance(swipes, list) else []), extra.get("video")]
+    addresses = [url for url in dict.fromkeys(map(text_of, shown)) if url]
+    pictures = [{"url": url, "title": extra.get("title") if url == extra.get("image") else ""} for url in addresses]
     documents = [*mappings(extra.get("files")), *mappings([extra.get("file")])]
     lost: list[str] = []
     found: list[Part] = []

@@ -52,8 +52,9 @@ def _moment_of(text: str) -> float | None:
         return moment(float(text))
     except ValueError:
         pass
-    # SillyTavern adds milliseconds to the oldest of its formats.
-    short = re.sub(r"s \d+ms$", "s", text)
+    # SillyTavern adds milliseconds to the oldest and the newest of its formats.
+    short = re.sub(r"s ?\d+ms$", "s", text)
+    short = re.sub(r"(?<=\d)\s+(?=[ap]m$)", "", short, flags=re.IGNORECASE)
     for form in ("", *_FORMATS):
         try:
             date = datetime.strptime(short, form) if form else datetime.fromisoformat(re.sub("Z$", "+00:00", short))

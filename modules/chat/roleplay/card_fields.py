@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modules.chat.roleplay.agnai_book import agnai_book, is_agnai_book
+
 # A field's name in cards V2 and V3 -> other names for it, in snake case.
 ALIASES: dict[str, tuple[str, ...]] = {
     "name": ("char_name", "bot", "<|bot|>", "character_name", "display_name", "ai_name", "participant__name"),
@@ -84,11 +86,25 @@ def card_fields(texts: Mapping[str, Any], values: Mapping[str, Any]) -> CardFiel
         **found,
         greetings=tuple(text for text in greetings if text.strip()),
         group_only_greetings=tuple(text for text in _texts(texts, "group_only_greetings") if text.strip()),
-        tags=tuple(_texts(texts, "tags")),
+        tags=tuple(_tags(texts)),
         depth_prompt=depth_prompt(extensions.get("depth_prompt")),
         talkativeness=_fraction(extensions.get("talkativeness", values.get("talkativeness"))),
-        book=book if isinstance(book, Mapping) and isinstance(book.get("entries"), (list, Mapping)) else None,
+        book=_book(book),
     )
+
+
+def _tags(value: Mapping[str, Any]) -> list[str]:
+    """Return the tags. Older cards have them in one text, between commas."""
+    found = _texts(value, "tags")
+    if not isinstance(_first(value, "tags"), str):
+        return found
+    return [tag.strip() for text in found for tag in text.split(",") if tag.strip()]
+
+
+def _book(value: object) -> Mapping[str, Any] | None:
+    if not isinstance(value, Mapping) or not isinstance(value.get("entries"), (list, Mapping)):
+        return None
+    return agnai_book(value) if is_agnai_book(value) else value
 
 
 def depth_prompt(value: object) -> DepthPrompt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 import struct
 import zlib
@@ -47,7 +48,7 @@ def is_png(data: bytes) -> bool:
 def read_png_card(data: bytes, name: str) -> PngCard:
     """Return the cards in a PNG file. Raise CardError for a file that is cut off, or a card that cannot be read."""
     kept, cards, assets, notes = [_SIGNATURE], dict[str, bytes](), dict[str, bytes](), list[str]()
-    broken = ""
+    broken: list[str] = []
     room = _MOST_ASSETS
     for kind, content, whole, sound in _chunks(data, name):
         text = _text_of(kind, content, name)
@@ -55,9 +56,9 @@ def read_png_card(data: bytes, name: str) -> PngCard:
         if text and keyword in CARD_KEYWORDS:
             decoded = decode_card_text(text[1])
             if decoded is None:
-                broken = keyword
-            else:
-                cards.setdefault(keyword, decoded)
+                broken.append(keyword)
+            elif keyword not in cards or not _is_json(cards[keyword]):
+                cards[keyword] = decoded
                 if not sound:
                     notes.append(f"The chunk {keyword} of {name} has a wrong checksum, but its card could be read.")
         elif text and keyword.startswith(_ASSET):
@@ -71,10 +72,20 @@ def read_png_card(data: bytes, name: str) -> PngCard:
             kept.append(whole)
     if broken and not cards:
         raise CardError(
-            f"{name} has a character card, but its chunk {broken} is damaged. Download the card again, or export it "
-            "again in the program that made it."
+            f"{name} has a character card, but its chunk {broken[-1]} is damaged. Download the card again, or export "
+            "it again in the program that made it."
         )
+    notes += [f"The chunk {keyword} of {name} is damaged and was left out." for keyword in dict.fromkeys(broken)]
     return PngCard(b"".join(kept), cards, assets, tuple(notes))
+
+
+def read_png_text(data: bytes, keyword: str, name: str) -> bytes | None:
+    """Return what the chunk with this keyword encodes, None without one. Raise CardError like `read_png_card`."""
+    for kind, content, _, _ in _chunks(data, name):
+        text = _text_of(kind, content, name, (keyword,))
+        if text and (decoded := decode_card_text(text[1])) is not None:
+            return decoded
+    return None
 
 
 def has_png_card(head: bytes, name: str) -> bool:
@@ -125,6 +136,14 @@ def decode_card_text(text: bytes) -> bytes | None:
         return None
 
 
+def _is_json(card: bytes) -> bool:
+    try:
+        json.loads(card)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _chunks(data: bytes, name: str) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
     """Yield (kind, content, the whole chunk, whether its checksum is right), up to the chunk that ends the picture."""
     if not is_png(data):
@@ -149,12 +168,14 @@ def _keyword(content: bytes) -> str:
     return content.partition(b"\x00")[0].decode("latin-1")
 
 
-def _text_of(kind: bytes, content: bytes, name: str) -> tuple[str, bytes] | None:
-    """Return the (keyword, text) of a chunk with text, or None."""
+def _text_of(
+    kind: bytes, content: bytes, name: str, wanted: tuple[str, ...] = (*CARD_KEYWORDS, _ASSET)
+) -> tuple[str, bytes] | None:
+    """Return the (keyword, text) of a chunk with text, or None. `wanted`: what the keyword begins with."""
     if kind not in (b"tEXt", b"zTXt", b"iTXt"):
         return None
     keyword, text = _keyword(content), content.partition(b"\x00")[2]
-    if keyword.lower() not in CARD_KEYWORDS and not keyword.lower().startswith(_ASSET):
+    if not keyword.lower().startswith(wanted):
         return None
     packed = False
     if kind == b"zTXt":

@@ -113,10 +113,12 @@ def _required(fields: CardFields, version: int) -> dict[str, Any]:
         "character_version": fields.character_version,
         "extensions": {},
     }
+    if fields.book is not None:
+        found["character_book"] = copy.deepcopy(dict(fields.book))
     return {**found, "group_only_greetings": list(fields.group_only_greetings)} if version == 3 else found
 
 
 def _unknown(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a file of another form has beside the fields of a card. Its own names for these are not needed."""
-    names = {alias for name, aliases in ALIASES.items() for alias in (name, *aliases)}
+    names = {alias for name, aliases in ALIASES.items() for alias in (name, *aliases)} | {"characterBook"}
     return {key: copy.deepcopy(item) for key, item in value.items() if key not in names}

@@ -13,7 +13,10 @@ _WHOLE = re.compile(r"-?\d{1,8}")
 
 @dataclass(frozen=True)
 class Decorators:
-    """What the decorators of an entry say. None, False and () where it has no such decorator."""
+    """What the decorators of an entry say. None, False and () where it has no such decorator.
+
+    `additional_keys`: those of each such decorator; one of each must be found.
+    """
 
     depth: int | None = None
     role: str | None = None
@@ -26,7 +29,7 @@ class Decorators:
     keep_activate_after_match: bool = False
     dont_activate_after_match: bool = False
     is_greeting: int | None = None
-    additional_keys: tuple[str, ...] = ()
+    additional_keys: tuple[tuple[str, ...], ...] = ()
     exclude_keys: tuple[str, ...] = ()
     disable_ui_prompt: str | None = None
     ignore_on_max_context: bool = False
@@ -71,11 +74,13 @@ def split_decorators(content: str) -> tuple[Decorators, str]:
     """Return the decorators that a text begins with, and the rest of it.
 
     A line with "@@@" counts if no line since the last "@@" was known and valid. Of several with one name the first
-    counts. Unknown ones are dropped too, as the specification asks.
+    counts, but all of those with keys. Unknown ones are dropped too, as the specification asks.
     """
     if not content.lstrip().startswith("@@"):
         return Decorators(), content
     found: dict[str, Any] = {}
+    additional: list[tuple[str, ...]] = []
+    exclude: list[str] = []
     lines = content.split("\n")
     place, accepted = 0, True
     while place < len(lines) and (not lines[place].strip() or lines[place].strip().startswith("@@")):
@@ -87,6 +92,14 @@ def split_decorators(content: str) -> tuple[Decorators, str]:
         reader = _READERS.get(name.strip())
         read = reader(value.strip()) if reader else None
         accepted = read is not None
-        if accepted:
-            found.setdefault(name.strip(), read)
+        if read is None:
+            continue
+        name = name.strip()
+        if name == "additional_keys":
+            additional.append(read)
+        elif name == "exclude_keys":
+            exclude += read
+        else:
+            found.setdefault(name, read)
+    found |= {"additional_keys": tuple(additional), "exclude_keys": tuple(exclude)}
     return Decorators(**found), "\n".join(lines[place:])

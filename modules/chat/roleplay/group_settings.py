@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modules.chat.roleplay.lore_entry import texts
+from modules.chat.roleplay.lore_values import texts
 
 LIST, ROUND, RANDOM, NATURAL, MANUAL = "list", "round", "random", "natural", "manual"
 ORDERS = (NATURAL, LIST, ROUND, RANDOM, MANUAL)

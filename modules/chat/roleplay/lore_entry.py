@@ -11,6 +11,7 @@ from typing import Any
 
 from modules.chat.roleplay.card_fields import ROLES, whole
 from modules.chat.roleplay.decorators import Decorators, split_decorators
+from modules.chat.roleplay.lore_values import number, texts
 
 # Where an entry goes, by SillyTavern's numbers. Those around examples go after the character, as examples end it.
 BEFORE, AFTER, NOTE_TOP, NOTE_BOTTOM, AT_DEPTH, OUTLET = "before", "after", "note_top", "note_bottom", "depth", "outlet"
@@ -34,7 +35,10 @@ MATCHED_TEXTS = {
 
 @dataclass(frozen=True)
 class LoreEntry:
-    """An entry of a lorebook. `id`: unique in its book; `content`: without decorators."""
+    """An entry of a lorebook. `id`: unique in its book; `content`: without decorators.
+
+    `triggers`: the kinds of replies that may use it, by SillyTavern's names; all without.
+    """
 
     id: str
     label: str
@@ -61,6 +65,7 @@ class LoreEntry:
     groups: tuple[str, ...] = ()
     group_override: bool = False
     group_weight: float = 100
+    group_scoring: bool = False
     sticky: int = 0
     cooldown: int = 0
     delay: int = 0
@@ -68,6 +73,7 @@ class LoreEntry:
     only_for: tuple[str, ...] = ()
     not_for: tuple[str, ...] = ()
     matched_texts: tuple[str, ...] = ()
+    triggers: tuple[str, ...] = ()
     decorators: Decorators = Decorators()
 
 
@@ -90,7 +96,7 @@ def read_book(value: Mapping[str, Any], name: str) -> Lorebook:
     items: list[Any] = listed if isinstance(listed, list) else []
     entries = _with_own_ids(read_entry(item, place) for place, item in enumerate(items) if isinstance(item, Mapping))
     recursive = value.get("recursive_scanning")
-    by_sillytavern = any(_by_sillytavern(item) for item in items if isinstance(item, Mapping))
+    from_sillytavern = any(by_sillytavern(item) for item in items if isinstance(item, Mapping))
     title = value.get("name")
     lost = len(items) - len(entries)
     return Lorebook(
@@ -99,7 +105,7 @@ def read_book(value: Mapping[str, Any], name: str) -> Lorebook:
         _number_or_none(value.get("scan_depth")),
         _number_or_none(value.get("token_budget")),
         # SillyTavern has no such field in a book; it recurses as it is shipped.
-        recursive if isinstance(recursive, bool) else by_sillytavern,
+        recursive if isinstance(recursive, bool) else from_sillytavern,
         (f"{lost} entries of the lorebook {name} are no objects and were left out.",) if lost else (),
     )
 
@@ -120,9 +126,9 @@ def read_entry(value: Mapping[str, Any], place: int) -> LoreEntry:
     decorators, content = split_decorators(_text(value.get("content")))
     keys, constant = texts(value.get("keys")), value.get("constant") is True
     # SillyTavern sets use_regex in every entry, but only keys such as /a|b/i are patterns there.
-    use_regex = value.get("use_regex") is True and not _by_sillytavern(value)
+    use_regex = value.get("use_regex") is True and not by_sillytavern(value)
     groups = tuple(part.strip() for part in _text(more.get("group")).split(",") if part.strip())
-    order = _number(value.get("insertion_order"), _ORDER)
+    order = number(value.get("insertion_order"), _ORDER)
     position, depth = _position(value, more), whole(more.get("depth"), _DEPTH)
     if decorators.depth is not None and decorators.position is None:
         position, depth = AT_DEPTH, decorators.depth
@@ -135,7 +141,8 @@ def read_entry(value: Mapping[str, Any], place: int) -> LoreEntry:
         label=next((_text(name).strip()[:80] for name in names if _text(name).strip()), f"Entry {place + 1}"),
         keys=keys,
         content=content,
-        secondary=texts(value.get("secondary_keys")) if value.get("selective") is not False else (),
+        # The specification asks for secondary keys only where this is true.
+        secondary=texts(value.get("secondary_keys")) if value.get("selective") is True else (),
         logic=whole(more.get("selectiveLogic", value.get("selectiveLogic")), AND_ANY, AND_ALL),
         enabled=value.get("enabled") is not False,
         constant=constant,
@@ -143,7 +150,7 @@ def read_entry(value: Mapping[str, Any], place: int) -> LoreEntry:
         case_sensitive=_either(value.get("case_sensitive"), more.get("case_sensitive"), False),
         whole_words=_either(more.get("match_whole_words"), None, True),
         order=order,
-        priority=_number(value.get("priority"), order),
+        priority=number(value.get("priority"), order),
         position=position,
         depth=depth,
         role=decorators.role or _role(more.get("role")),
@@ -151,13 +158,14 @@ def read_entry(value: Mapping[str, Any], place: int) -> LoreEntry:
         scan_depth=decorators.scan_depth
         if decorators.scan_depth is not None
         else _number_or_none(more.get("scan_depth")),
-        probability=_number(more.get("probability"), 100) if more.get("useProbability") is not False else 100,
+        probability=number(more.get("probability"), 100) if more.get("useProbability") is not False else 100,
         exclude_recursion=more.get("exclude_recursion") is True,
         prevent_recursion=more.get("prevent_recursion") is True,
         recursion_level=_level(more.get("delay_until_recursion")),
         groups=groups,
         group_override=more.get("group_override") is True,
-        group_weight=max(0.0, _number(more.get("group_weight"), 100)),
+        group_weight=max(0.0, number(more.get("group_weight"), 100)),
+        group_scoring=more.get("use_group_scoring") is True,
         sticky=whole(more.get("sticky"), 0),
         cooldown=whole(more.get("cooldown"), 0),
         delay=whole(more.get("delay"), 0),
@@ -165,24 +173,16 @@ def read_entry(value: Mapping[str, Any], place: int) -> LoreEntry:
         only_for=only,
         not_for=other,
         matched_texts=tuple(text for name, text in MATCHED_TEXTS.items() if more.get(name) is True),
+        triggers=texts(more.get("triggers")),
         decorators=decorators,
     )
 
 
-def texts(value: object) -> tuple[str, ...]:
-    """Return the texts in a list, or those that a text has between commas."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    items = value if isinstance(value, list) else []
-    plain = (item for item in items if isinstance(item, (str, int)) and not isinstance(item, bool))
-    return tuple(text for item in plain if (text := str(item)))
-
-
 def _position(value: Mapping[str, Any], more: Mapping[str, Any]) -> str:
-    number = more.get("position")
-    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(POSITIONS):
-        return POSITIONS[number]
-    return AFTER if "after_char" in (value.get("position"), number) else BEFORE
+    place = more.get("position")
+    if isinstance(place, int) and not isinstance(place, bool) and 0 <= place < len(POSITIONS):
+        return POSITIONS[place]
+    return AFTER if "after_char" in (value.get("position"), place) else BEFORE
 
 
 def _role(value: object) -> str:
@@ -205,7 +205,8 @@ def _character_filter(value: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ((), names) if value.get("isExclude") is True else (names, ())
 
 
-def _by_sillytavern(value: Mapping[str, Any]) -> bool:
+def by_sillytavern(value: Mapping[str, Any]) -> bool:
+    """Return True if SillyTavern wrote this entry of a card."""
     more = value.get("extensions")
     return isinstance(more, Mapping) and not _SILLYTAVERN.isdisjoint(more)
 
@@ -218,18 +219,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _number(value: object, default: float) -> float:
-    """Return a number, also one that is written as a text, such as "50" or "50%"."""
-    if isinstance(value, str):
-        try:
-            value = float(value.strip().removesuffix("%"))
-        except ValueError:
-            return default
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        return default
-    return float(min(max(value, -1e9), 1e9))
-
-
 def _number_or_none(value: object) -> int | None:
-    number = whole(value, -1, 10_000_000)
-    return None if number < 0 else number
+    """Return a whole number, or None for the default, which some programs write as -1."""
+    found = number(value, -1)
+    return None if found < 0 else int(found)

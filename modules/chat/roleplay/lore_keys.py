@@ -8,6 +8,8 @@ from functools import lru_cache
 
 import regex
 
+# A slash that no \\ is before.
+_INNER_SLASH = re.compile(r"(?:^|[^\\])/")
 # Seconds that one pattern may take on one text, and all patterns of a prompt together.
 _SECONDS = 0.1
 _ALL_SECONDS = 1.5
@@ -17,6 +19,9 @@ _FLAGS = {"i": regex.IGNORECASE, "m": regex.MULTILINE, "s": regex.DOTALL}
 _WITHOUT_SPACES = 0x2E80
 # A letter, digit or _ of the scripts before that.
 _LETTER = r"(?:(?![\u2e80-\U0010ffff])\w)"
+# Stands before each message that is searched. Patterns of SillyTavern may name it, to ask who speaks.
+MESSAGE_START = "\x01"
+_NAMES_START = re.compile(r"\x01|\\x01|\\u0001")
 # So many longer words with a key are looked at one by one.
 _MOST_STEPS = 20
 
@@ -39,6 +44,8 @@ class KeyMatcher:
             if pattern:
                 self._note(f"The pattern {key[:80]} of a lorebook is no regular expression, so it matches nothing.")
                 return False
+        # Several words are found anywhere, as in SillyTavern: "dark forest" also in "dark forests".
+        words = words and not re.search(r"\s", key.strip())
         folded, wanted = (text, key) if case else (self._fold(text), key.casefold())
         known = (wanted, folded, words)
         if known not in self._contained:
@@ -50,6 +57,8 @@ class KeyMatcher:
             self._note("The patterns of the lorebooks took too long together, so some were not used.")
             return False
         begun = time.monotonic()
+        if not _NAMES_START.search(pattern):
+            text = text.replace(MESSAGE_START, "")
         try:
             return _compiled(pattern, flags).search(text, timeout=min(_SECONDS, self._left)) is not None
         except TimeoutError:
@@ -78,7 +87,11 @@ def parse_pattern(key: str, case: bool, *, bare: bool = False) -> tuple[str, int
     """
     body, flags = key, 0 if case else regex.IGNORECASE
     end = key.rfind("/")
-    if key.startswith("/") and end > 0 and set(key[end + 1 :]) <= set("gimsuy"):
+    slashes = key.startswith("/") and end > 0 and set(key[end + 1 :]) <= set("gimsuy")
+    if slashes and not bare and _INNER_SLASH.search(key[1:end]):
+        # A path such as /home/user/.
+        return None
+    if slashes:
         body, flags = key[1:end].replace("\\/", "/"), 0
         for letter in key[end + 1 :]:
             flags |= _FLAGS.get(letter, 0)

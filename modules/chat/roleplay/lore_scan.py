@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modules.chat.roleplay.lore_entry import AND_ALL, AND_ANY, NOT_ALL, NOT_ANY, Lorebook, LoreEntry
-from modules.chat.roleplay.lore_keys import KeyMatcher
+from modules.chat.roleplay.lore_keys import MESSAGE_START, KeyMatcher
 from modules.chat.roleplay.macros import hidden_keys
 
 SCAN_DEPTH = 4
@@ -23,19 +23,21 @@ _MOST_ROUNDS = 10
 class ScannedChat:
     """What entries are chosen by.
 
-    `texts`: the messages, root to leaf, each with its speaker; `replies`: how many of them are replies; `used`: entry
-    to how many messages ago it was used, each time, but not where it was only sticky; `greeting`: which one the chat
-    began with, from 0, None without; `fields`: texts of the card; `character`: its names; `seed`: what chance follows
-    from.
+    `texts`: the messages, root to leaf, each with its speaker; `replies`: how many of them are replies; `answered`: how
+    many messages ago each reply is; `used`: entry to how many messages ago it was used, each time, but not where it was
+    only sticky; `greeting`: which one the chat began with, from 0, None without; `fields`: texts of the card;
+    `character`: its names; `seed`: what chance follows from; `triggers`: what kinds of replies this is.
     """
 
     texts: Sequence[str]
     replies: int = 0
+    answered: Sequence[int] = ()
     used: Mapping[str, Sequence[int]] = field(default_factory=dict)
     greeting: int | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     character: tuple[str, ...] = ()
     seed: str = ""
+    triggers: tuple[str, ...] = ("normal",)
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,15 @@ class _Scan:
         self._did_not_fit = 0
 
     def run(self) -> ScanResult:
-        level = 0
+        # Entries wait for a round of recursion. Those of the lowest level have theirs with the first one, those of each
+        # other level when no more entries are found before, as in SillyTavern.
+        levels = sorted({entry.recursion_level for book in self._books for entry in book.entries} - {0})
+        level = levels.pop(0) if levels else 0
         for round in range(_MOST_ROUNDS):
-            new = self._round(round, level)
-            if not new:
-                # Entries that wait for a later round of recursion have their turn when no others are left.
-                waiting = [entry.recursion_level for _, _, entry in self._open() if entry.recursion_level > level]
-                if not waiting or not self._recursed:
+            if not self._round(round, level):
+                if not levels:
                     break
-                level = min(waiting)
-                continue
-            level = max(level, 1)
+                level = levels.pop(0)
         notes = [problem for book in self._books for problem in book.problems] + self._matcher.problems
         if self._did_not_fit:
             were = "entry was" if self._did_not_fit == 1 else "entries were"
@@ -121,13 +121,14 @@ class _Scan:
         """Use the entries that match now. Return True if recursion may find more."""
         found: list[tuple[int, UsedEntry]] = []
         for place, id, entry in self._open():
-            recursion = round > 0
-            if entry.recursion_level > (level if recursion else 0):
+            book, recursion = self._books[place], round > 0
+            waits = entry.recursion_level > (level if recursion else 0)
+            waits = waits or (recursion and book.recursive and entry.exclude_recursion)
+            if waits and not self._is_sticky(entry, id):
                 continue
-            book = self._books[place]
             if why := self._matches(book, entry, id, recursion and book.recursive):
                 found.append((place, UsedEntry(id, book.name, entry, "", why)))
-        found = self._of_groups(found)
+        found = self._of_groups(found, round > 0)
         before = len(self._recursed)
         for place, one in sorted(found, key=lambda pair: (not pair[1].entry.ignore_budget, -pair[1].entry.priority)):
             self._use(place, one)
@@ -162,7 +163,7 @@ class _Scan:
         if text and not entry.prevent_recursion and self._books[place].recursive:
             self._recursed.append(text)
 
-    def _of_groups(self, found: list[tuple[int, UsedEntry]]) -> list[tuple[int, UsedEntry]]:
+    def _of_groups(self, found: list[tuple[int, UsedEntry]], recursion: bool) -> list[tuple[int, UsedEntry]]:
         """Return the entries without those that lose in their group: one of each group is used."""
         taken = {group for one in self._used.values() for group in one.entry.groups}
         groups = {group for _, one in found for group in one.entry.groups}
@@ -172,6 +173,8 @@ class _Scan:
                 # A sticky entry keeps its place against the others.
                 found = [pair for pair in found if pair not in members or pair in staying]
                 continue
+            losers = self._with_fewer_keys(members, recursion)
+            found, members = ([pair for pair in pairs if pair not in losers] for pairs in (found, members))
             first = [pair for pair in members if pair[1].entry.group_override]
             winner: tuple[int, UsedEntry] | None = None
             if group not in taken and first:
@@ -183,19 +186,50 @@ class _Scan:
             found = [pair for pair in found if pair not in members or pair is winner]
         return found
 
+    def _with_fewer_keys(self, members: list[tuple[int, UsedEntry]], recursion: bool) -> list[tuple[int, UsedEntry]]:
+        """Return the entries that lose in their group because another one has more keys in the texts."""
+        if not any(one.entry.group_scoring for _, one in members):
+            return []
+        scores = [self._score(self._books[place], one.entry, recursion) for place, one in members]
+        most = max(scores)
+        scored = zip(members, scores, strict=True)
+        return [pair for pair, score in scored if pair[1].entry.group_scoring and score < most]
+
+    def _score(self, book: Lorebook, entry: LoreEntry, recursion: bool) -> int:
+        """Return how many keys of an entry are found, with secondary ones where they must be."""
+        text = self._text(book, entry, recursion and book.recursive)
+        hits = [self._found(entry, key, text) for key in entry.secondary] if entry.keys else []
+        counts = entry.logic == AND_ANY or (entry.logic == AND_ALL and all(hits))
+        return sum(self._found(entry, key, text) for key in entry.keys) + (sum(hits) if counts else 0)
+
+    def _is_sticky(self, entry: LoreEntry, id: str) -> bool:
+        """Return True if fewer messages have followed a use of an entry than it stays, its reply included."""
+        return any(distance < entry.sticky for distance in self._chat.used.get(id, ()))
+
+    def _is_cooling(self, entry: LoreEntry, id: str) -> bool:
+        """Return True for so many messages after a use, or after the reply that ended a sticky one."""
+        for begun in self._chat.used.get(id, ()) if entry.cooldown else ():
+            ends = (begun - distance for distance in self._chat.answered if distance < begun)
+            ended = min((past for past in ends if past >= entry.sticky), default=begun) if entry.sticky else 0
+            if begun < ended + entry.cooldown:
+                return True
+        return False
+
     def _matches(self, book: Lorebook, entry: LoreEntry, id: str, recursion: bool) -> str:
         """Return why an entry is used, in a few words, or "" if it is not."""
         marks, chat = entry.decorators, self._chat
         if not entry.enabled or not entry.content.strip() or not self._is_for(entry):
             return ""
+        if entry.triggers and not set(entry.triggers) & set(chat.triggers):
+            return ""
         if (marks.dont_activate and not marks.activate) or len(chat.texts) < entry.delay:
             return ""
         ago = chat.used.get(id, ())
-        if entry.sticky and any(distance <= entry.sticky for distance in ago):
+        if self._is_sticky(entry, id):
             return STAYS
         if marks.dont_activate_after_match and ago:
             return ""
-        if entry.cooldown and any(distance <= entry.cooldown + entry.sticky for distance in ago):
+        if self._is_cooling(entry, id):
             return ""
         if marks.activate or (marks.keep_activate_after_match and ago):
             return "always"
@@ -207,7 +241,7 @@ class _Scan:
             return ""
         if entry.constant and not entry.use_regex:
             return "always"
-        text = self._text(book, entry, recursion and not entry.exclude_recursion)
+        text = self._text(book, entry, recursion)
         key = next((key for key in entry.keys if self._found(entry, key, text)), "")
         return key[:60] if key and self._secondary(entry, text) else ""
 
@@ -225,7 +259,8 @@ class _Scan:
         if key not in self._texts:
             messages = self._chat.texts[-depth:] if depth else ()
             more = [self._chat.fields.get(name, "") for name in entry.matched_texts]
-            self._texts[key] = "\n".join([*messages, *more, *(self._recursed if recursion else ())])
+            searched = [*messages, *more, *(self._recursed if recursion else ())]
+            self._texts[key] = "\n".join(MESSAGE_START + text for text in searched)
         return self._texts[key]
 
     def _found(self, entry: LoreEntry, key: str, text: str) -> bool:
@@ -239,7 +274,7 @@ class _Scan:
 
     def _secondary(self, entry: LoreEntry, text: str) -> bool:
         marks = entry.decorators
-        if marks.additional_keys and not any(self._found(entry, key, text) for key in marks.additional_keys):
+        if not all(any(self._found(entry, key, text) for key in keys) for keys in marks.additional_keys):
             return False
         if not entry.use_regex and any(self._found(entry, key, text) for key in marks.exclude_keys):
             return False

@@ -6,17 +6,24 @@ lorebooks of NovelAI, Agnai and Risu. What an entry has besides is kept in its `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from modules.chat.character_file import CARD_LIMITS, parse_character
+from modules.chat.roleplay.agnai_book import agnai_book, is_agnai_book
+from modules.chat.roleplay.card_archive import is_archive
 from modules.chat.roleplay.card_error import CardError
-from modules.chat.roleplay.card_png import is_png
-from modules.chat.roleplay.lore_entry import texts
+from modules.chat.roleplay.card_png import is_png, read_png_text
+from modules.chat.roleplay.lore_entry import by_sillytavern, read_book
+from modules.chat.roleplay.lore_values import exact, texts
+from modules.chat.roleplay.lorebook_formats import kobold_book, novelai_book, risu_book
 from modules.files.data_files import DataFileError, parse_json
 from modules.protocol.errors import PaddockError
 
 SPEC = "lorebook_v3"
+# The chunk of a PNG file in which NovelAI embeds a lorebook.
+_NOVELAI = "naidata"
 _BEFORE, _AFTER = "before_char", "after_char"
 # SillyTavern's names of an entry's fields -> their names in `extensions` of an entry in a card.
 _EXTENSIONS = {
@@ -55,12 +62,21 @@ _EXTENSIONS = {
     "addMemo": "add_memo",
 }
 _OWN = ("uid", "key", "keysecondary", "comment", "content", "constant", "selective", "order", "disable")
+# Fields of an entry in a card that SillyTavern's entries have under another name, or not at all.
+_IN_BOTH = frozenset(
+    ("keys", "secondary_keys", "comment", "content", "constant", "selective", "insertion_order", "enabled")
+    + ("position", "case_sensitive", "extensions")
+)
+# Where an entry for SillyTavern keeps the others.
+_KEPT = "paddock"
 
 
 def read_lorebook(raw: bytes, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return a lorebook in the form of cards V3, and sentences about what was left out. Raise CardError."""
     try:
-        if is_png(raw):
+        if is_png(raw) and (lore := read_png_text(raw, _NOVELAI, name)) is not None:
+            return read_lorebook_value(parse_json(lore, name, limits=CARD_LIMITS), name)
+        if is_png(raw) or is_archive(raw):
             return _of_card(parse_character(raw, name).value, name), ()
         value = parse_json(raw, name, limits=CARD_LIMITS)
     except DataFileError as error:
@@ -74,44 +90,77 @@ def read_lorebook(raw: bytes, name: str) -> tuple[dict[str, Any], tuple[str, ...
 
 def read_lorebook_value(value: object, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return a lorebook from the value of a JSON file, like `read_lorebook`."""
-    if isinstance(value, Mapping):
-        data = value.get("data")
-        if value.get("spec") == SPEC and isinstance(data, Mapping):
-            return _checked(dict(data), name), ()
-        if isinstance(data, Mapping) and "character_book" in data:
-            return _of_card(value, name), ()
-        if isinstance(value.get("worldinfo"), list):
-            return _of_kobold(value), _kobold_notes(value)
-        if value.get("type") == "risu" and isinstance(data, list):
-            return _book([_of_risu(one) for one in data if isinstance(one, Mapping)]), ()
-        if "lorebookVersion" in value and isinstance(value.get("entries"), list):
-            return _book([_of_novelai(one) for one in value["entries"] if isinstance(one, Mapping)]), ()
-        if value.get("kind") == "memory" and isinstance(value.get("entries"), list):
-            return _book(
-                [_of_agnai(one) for one in value["entries"] if isinstance(one, Mapping)], value.get("name")
-            ), ()
-        entries = value.get("entries")
-        listed = list(entries.values()) if isinstance(entries, Mapping) else entries
-        if isinstance(listed, list):
-            return _of_entries(value, [one for one in listed if isinstance(one, Mapping)], name), ()
-        if isinstance(value.get("character_book"), Mapping):
-            return _checked(dict(value["character_book"]), name), ()
-    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "content" in one for one in value):
-        # KoboldCpp saves its world info alone as such a list.
-        return _of_kobold({"worldinfo": value}), ()
+    found = _book_in(value, name)
+    if found is not None:
+        book, notes = found
+        lost = sum(not isinstance(one, Mapping) for one in book["entries"])
+        if lost:
+            notes = (*notes, f"{lost} of its entries are no objects and were left out.")
+        return {**book, "entries": [one for one in book["entries"] if isinstance(one, Mapping)]}, notes
     raise CardError(
         f"{name} has no lorebook that Paddock knows. Choose a world info of SillyTavern, a saved story of KoboldCpp, "
         "or the lorebook of a character card, as JSON."
     )
 
 
+def _book_in(value: object, name: str) -> tuple[dict[str, Any], tuple[str, ...]] | None:
+    """Return the lorebook in a value, in the form of cards V3, and sentences; None for a value without one."""
+    if isinstance(value, list):
+        # KoboldCpp saves its world info alone as such a list.
+        whole = value and all(isinstance(one, Mapping) and "content" in one for one in value)
+        return kobold_book({"worldinfo": value}) if whole else None
+    if not isinstance(value, Mapping):
+        return None
+    data, entries = value.get("data"), value.get("entries")
+    if value.get("spec") == SPEC and isinstance(data, Mapping):
+        return _checked(dict(data), name), ()
+    if isinstance(data, Mapping) and "character_book" in data:
+        return _of_card(value, name), ()
+    if isinstance(value.get("worldinfo"), list):
+        return kobold_book(value)
+    if value.get("type") == "risu" and isinstance(data, list):
+        return risu_book(data)
+    inside = value.get("lorebook")
+    if isinstance(inside, Mapping) and "lorebookVersion" in inside and isinstance(inside.get("entries"), list):
+        # A scenario or story of NovelAI.
+        return novelai_book(inside, value.get("title"))
+    if "lorebookVersion" in value and isinstance(entries, list):
+        return novelai_book(value)
+    if is_agnai_book(value):
+        return agnai_book(value), ()
+    listed = list(entries.values()) if isinstance(entries, Mapping) else entries
+    if isinstance(listed, list):
+        return _of_entries(value, listed, name), ()
+    for book in (value.get("character_book"), value.get("characterBook")):
+        if isinstance(book, Mapping):
+            return (agnai_book(book) if is_agnai_book(book) else _checked(dict(book), name)), ()
+    return None
+
+
 def as_sillytavern(book: Mapping[str, Any]) -> dict[str, Any]:
     """Return a lorebook as a world info of SillyTavern."""
     listed = book.get("entries")
-    items: Sequence[Any] = listed if isinstance(listed, list) else []
-    entries = {str(place): _to_sillytavern(one, place) for place, one in enumerate(items) if isinstance(one, Mapping)}
+    items: list[Any] = listed if isinstance(listed, list) else []
+    entries: dict[str, dict[str, Any]] = {}
+    taken = {_uid(one) for one in items} - {None}
+    free = (number for number in range(2 * len(items)) if number not in taken)
+    for one in items:
+        if not isinstance(one, Mapping):
+            continue
+        # It finds an entry by its number.
+        uid = _uid(one)
+        if uid is None or str(uid) in entries:
+            uid = next(free)
+        entries[str(uid)] = _to_sillytavern(one, uid)
     rest = {key: item for key, item in book.items() if key not in ("entries", "extensions")}
-    return {**rest, "entries": entries, "extensions": book.get("extensions") or {}}
+    recursive = read_book(book, "").recursive
+    return {"recursive_scanning": recursive, **rest, "entries": entries, "extensions": book.get("extensions") or {}}
+
+
+def _uid(one: object) -> int | None:
+    """Return the number that an entry has as its id, or None."""
+    id = one.get("id") if isinstance(one, Mapping) else None
+    return id if isinstance(id, int) and not isinstance(id, bool) and id >= 0 else None
 
 
 def _of_card(value: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -133,24 +182,27 @@ def _checked(book: dict[str, Any], name: str) -> dict[str, Any]:
     return book
 
 
-def _book(entries: list[dict[str, Any]], name: object = "") -> dict[str, Any]:
-    return {**({"name": name} if isinstance(name, str) and name else {}), "extensions": {}, "entries": entries}
-
-
-def _of_entries(value: Mapping[str, Any], entries: list[Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """Return a book from entries in SillyTavern's form, or in that of cards."""
+def _of_entries(value: Mapping[str, Any], listed: list[Any], name: str) -> dict[str, Any]:
+    """Return a book from entries in SillyTavern's form, or in that of cards. What is no entry stays as it is."""
+    entries = [one for one in listed if isinstance(one, Mapping)]
     rest = {key: item for key, item in value.items() if key != "entries"}
     rest.setdefault("extensions", {})
     if any("keys" in one for one in entries):
-        return {**rest, "entries": [dict(one) for one in entries]}
-    if entries and not any("key" in one or "content" in one for one in entries):
+        return {**rest, "entries": listed}
+    if listed and not any("key" in one or "content" in one for one in entries):
         raise CardError(f"The entries in {name} have neither keys nor texts. Choose another file.")
-    return {"recursive_scanning": True, **rest, "entries": [_of_sillytavern(one) for one in entries]}
+    return {
+        "recursive_scanning": True,
+        **rest,
+        "entries": [_of_sillytavern(one) if isinstance(one, Mapping) else one for one in listed],
+    }
 
 
 def _of_sillytavern(one: Mapping[str, Any]) -> dict[str, Any]:
     extensions = {new: one[old] for old, new in _EXTENSIONS.items() if old in one}
-    extensions |= {key: item for key, item in one.items() if key not in _EXTENSIONS and key not in _OWN}
+    known = {*_EXTENSIONS, *_OWN, _KEPT}
+    extensions |= {key: item for key, item in one.items() if key not in known}
+    kept, cases = one.get(_KEPT), one.get("caseSensitive")
     return {
         "id": one.get("uid", 0),
         "keys": list(texts(one.get("key"))),
@@ -158,141 +210,56 @@ def _of_sillytavern(one: Mapping[str, Any]) -> dict[str, Any]:
         "comment": str(one.get("comment") or ""),
         "content": str(one.get("content") or ""),
         "constant": one.get("constant") is True,
-        "selective": one.get("selective") is not False,
-        "insertion_order": _number(one.get("order"), 100),
+        "selective": one.get("selective") is True,
+        "insertion_order": exact(one.get("order"), 100),
         "enabled": one.get("disable") is not True,
         "position": _BEFORE if extensions.get("position", 0) == 0 else _AFTER,
         # Its keys are patterns only between slashes, which needs no mark here.
         "use_regex": False,
+        **({"case_sensitive": cases} if isinstance(cases, bool) else {}),
+        **(kept if isinstance(kept, Mapping) else {}),
         "extensions": extensions,
     }
 
 
-def _to_sillytavern(one: Mapping[str, Any], place: int) -> dict[str, Any]:
+def _to_sillytavern(one: Mapping[str, Any], uid: int) -> dict[str, Any]:
     more = one.get("extensions")
     more = dict(more) if isinstance(more, Mapping) else {}
+    # Which of its keys are patterns is seen by their slashes there, and its secondary keys count for patterns too.
+    patterns = one.get("use_regex") is True and not by_sillytavern(one)
     position = {"position": 0 if one.get("position", _BEFORE) == _BEFORE else 1} if "position" not in more else {}
+    kept = {key: item for key, item in one.items() if key not in _IN_BOTH}
+    if kept.get("id") == uid:
+        del kept["id"]
+    if not patterns:
+        kept.pop("use_regex", None)
     back = {old: more.pop(new) for old, new in _EXTENSIONS.items() if new in more}
+    if "probability" in back:
+        # A chance counts there only with this mark.
+        back.setdefault("useProbability", True)
+    cases, logic = one.get("case_sensitive"), one.get("selectiveLogic")
     return {
         **more,
-        "uid": one.get("id", place),
-        "key": list(texts(one.get("keys"))),
+        **({"selectiveLogic": logic} if logic is not None else {}),
+        "uid": uid,
+        "key": [_pattern(key, cases is True) if patterns else key for key in texts(one.get("keys"))],
         "keysecondary": list(texts(one.get("secondary_keys"))),
         "comment": one.get("comment") or one.get("name") or "",
         "content": one.get("content", ""),
-        "constant": one.get("constant") is True,
-        "selective": one.get("selective") is not False,
+        "constant": one.get("constant") is True and not patterns,
+        "selective": one.get("selective") is True and not patterns,
         "order": one.get("insertion_order", 100),
         "disable": one.get("enabled") is False,
         **position,
         **back,
+        **({"caseSensitive": cases} if isinstance(cases, bool) else {}),
+        **({_KEPT: kept} if kept else {}),
     }
 
 
-def _of_kobold(value: Mapping[str, Any]) -> dict[str, Any]:
-    items = [one for one in value["worldinfo"] if isinstance(one, Mapping)]
-    settings = value.get("savedsettings")
-    depth = settings.get("wi_searchdepth") if isinstance(settings, Mapping) else None
-    # KoboldCpp's depth counts letters; 0 is the whole story.
-    book = _book([_kobold_entry(one, place) for place, one in enumerate(items)])
-    return {**book, "scan_depth": 1000 if depth == 0 else 10}
-
-
-def _kobold_entry(one: Mapping[str, Any], place: int) -> dict[str, Any]:
-    anti = texts(one.get("keyanti"))
-    content = str(one.get("content") or "")
-    known = {
-        "key",
-        "keysecondary",
-        "keyanti",
-        "content",
-        "comment",
-        "selective",
-        "constant",
-        "probability",
-        "widisabled",
-    }
-    return {
-        "id": place,
-        "keys": list(texts(one.get("key"))),
-        "secondary_keys": list(texts(one.get("keysecondary"))),
-        "comment": str(one.get("comment") or ""),
-        "content": f"@@exclude_keys {','.join(anti)}\n{content}" if anti else content,
-        "constant": one.get("constant") is True,
-        "selective": one.get("selective") is True,
-        "insertion_order": 100,
-        "enabled": one.get("widisabled") is not True,
-        "position": _BEFORE,
-        "use_regex": False,
-        "extensions": {
-            "probability": _number(one.get("probability"), 100),
-            **{key: item for key, item in one.items() if key not in known},
-        },
-    }
-
-
-def _kobold_notes(value: Mapping[str, Any]) -> tuple[str, ...]:
-    other = [name for key, name in (("memory", "memory"), ("authorsnote", "author's note")) if value.get(key)]
-    if not other:
-        return ()
-    return (f"Only its world info was imported, not its {' and '.join(other)}.",)
-
-
-def _of_novelai(one: Mapping[str, Any]) -> dict[str, Any]:
-    settings = one.get("contextConfig")
-    settings = settings if isinstance(settings, Mapping) else {}
-    return _entry(
-        one,
-        ("text", "keys", "displayName", "enabled", "forceActivation"),
-        keys=list(texts(one.get("keys"))),
-        comment=str(one.get("displayName") or ""),
-        content=str(one.get("text") or ""),
-        constant=one.get("forceActivation") is True,
-        enabled=one.get("enabled") is not False,
-        insertion_order=_number(settings.get("budgetPriority"), 100),
-    )
-
-
-def _of_agnai(one: Mapping[str, Any]) -> dict[str, Any]:
-    return _entry(
-        one,
-        ("name", "keywords", "entry", "enabled", "weight", "priority"),
-        keys=list(texts(one.get("keywords"))),
-        comment=str(one.get("name") or ""),
-        content=str(one.get("entry") or ""),
-        enabled=one.get("enabled") is not False,
-        insertion_order=_number(one.get("weight"), 0),
-        priority=_number(one.get("priority"), 0),
-    )
-
-
-def _of_risu(one: Mapping[str, Any]) -> dict[str, Any]:
-    return _entry(
-        one,
-        ("key", "secondkey", "comment", "content", "alwaysActive", "selective", "insertorder", "useRegex"),
-        keys=list(texts(one.get("key"))),
-        secondary_keys=list(texts(one.get("secondkey"))),
-        comment=str(one.get("comment") or ""),
-        content=str(one.get("content") or ""),
-        constant=one.get("alwaysActive") is True,
-        selective=one.get("selective") is True,
-        insertion_order=_number(one.get("insertorder"), 100),
-        use_regex=one.get("useRegex") is True,
-    )
-
-
-def _entry(one: Mapping[str, Any], known: tuple[str, ...], **fields: Any) -> dict[str, Any]:
-    rest = {key: item for key, item in one.items() if key not in known}
-    base = {"enabled": True, "insertion_order": 100, "use_regex": False, "extensions": rest}
-    return {**base, **fields}
-
-
-def _number(value: object, default: float) -> float:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return default
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        return default
-    return int(value) if float(value).is_integer() else value
+def _pattern(key: str, case: bool) -> str:
+    """Return a pattern with slashes around it, as SillyTavern needs it."""
+    if key.startswith("/") and key.rfind("/") > 0:
+        return key
+    escaped = re.sub(r"\\.|/", lambda found: "\\/" if found[0] == "/" else found[0], key)
+    return f"/{escaped}/{'' if case else 'i'}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modules.chat.roleplay.card_error import CardError
 from modules.chat.roleplay.file_names import free_name
-from modules.chat.roleplay.lore_entry import texts
+from modules.chat.roleplay.lore_values import texts
 from modules.chat.roleplay.pictures import ENDINGS, find_picture, write_picture
 from modules.files.data_files import DataFileError, read_yaml, to_yaml
 from modules.files.paths import safe_file_path, write_atomically

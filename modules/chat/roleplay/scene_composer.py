@@ -33,7 +33,8 @@ _LAST = 2e9
 class SceneRequest:
     """The end of a chat that a prompt is made for. `character`: a file name, or ""; `context`: tokens, 0 if unknown.
 
-    `impersonates`: the model writes the user's next message; `name`: what {{char}} stands for, "" for the character's.
+    `impersonates`: the model writes the user's next message; `name`: what {{char}} stands for, "" for the character's;
+    `triggers`: what kinds of replies this is, by SillyTavern's names.
     """
 
     chat_id: str
@@ -43,6 +44,7 @@ class SceneRequest:
     context: int = 0
     impersonates: bool = False
     name: str = ""
+    triggers: tuple[str, ...] = ("normal",)
 
 
 class SceneComposer:
@@ -128,14 +130,17 @@ class SceneComposer:
             "depth_prompt": who.card.depth_prompt.text if who else "",
             "creator_notes": who.card.creator_notes if who else "",
         }
+        answered = [ago for ago, message in enumerate(reversed(request.path), 1) if message.role == "assistant"]
         chat = ScannedChat(
             [f"{self._speaker(message, values)}: {message.text}" for message in request.path],
-            sum(message.role == "assistant" for message in request.path),
+            len(answered),
+            answered,
             _used_before(request.path),
             next((one.version - 1 for one in request.path[:1] if one.meta.get("greeting")), None),
             fields,
             (request.character, who.name) if who else (),
             seed,
+            request.triggers,
         )
         budget = request.context // _BUDGET_SHARE or _BUDGET_WITHOUT_CONTEXT
         # No prompt holds more than the context, whatever budget a book asks for.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from modules.chat.messages import ChatOptions
 from modules.chat.roleplay.card_fields import depth_prompt
 from modules.chat.roleplay.group_settings import read_group
-from modules.chat.roleplay.lore_entry import texts
+from modules.chat.roleplay.lore_values import texts
 from modules.chat.roleplay.personas import Personas
 from modules.protocol.errors import PaddockError
 

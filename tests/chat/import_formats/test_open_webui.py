@@ -6,11 +6,13 @@ import base64
 import html
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modules.chat.import_formats.open_webui import read_openwebui
+from modules.chat.store import ChatStore
 from tests.chat.import_formats.reading import NOW, all_texts, kinds, read_one, shown
 from tests.support.pictures import RED, png
 from tests.support.sounds import mp3, tone
@@ -140,6 +142,28 @@ def test_reasoning_before_calls_of_tools_is_kept() -> None:
             "assistant",
             [("reasoning", "Hm."), ("tool_call", "{}"), ("tool_result", "2 legs"), ("text", "Two.")],
         )
+
+
+def test_a_result_between_the_marks_of_a_call_is_kept() -> None:
+    returned = html.escape(json.dumps({"legs": 2}))
+    given = html.escape(json.dumps({"bird": "heron"}))
+    call = f'<details type="tool_calls" done="true" id="call_1" name="look" arguments="{given}">\n'
+    reply = _reply(f"{call}<summary>Tool Executed</summary>\n{returned}\n</details>\nTwo.")
+    assert shown(read_one([_chat(QUESTION, reply)]))[1] == (
+        "assistant",
+        [("tool_call", '{"bird": "heron"}'), ("tool_result", '{"legs": 2}'), ("text", "Two.")],
+    )
+
+
+def test_a_chat_without_a_last_message_shows_its_last_branch(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path / "chats.sqlite")
+    chat = _chat(QUESTION, _reply("One."), _reply("Two."))
+    chat["chat"]["history"]["messages"]["2"]["parentId"] = "0"
+    for current in (None, "gone"):
+        chat["chat"]["history"]["currentId"] = current
+        read = read_one([chat])
+        made = store.add_tree(read.messages, read.title, "")
+        assert [message.text for message in store.path(made.id)][1:] == ["Two."]
 
 
 def test_calls_without_an_id_each_have_their_result() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -58,6 +59,27 @@ def test_a_time_of_reasoning_that_is_no_time_is_left_out() -> None:
         assert "seconds" not in chat.messages[0]["parts"][0]["meta"]
 
 
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2025-07-01T10:01:00.000Z",
+        1751364060,
+        1751364060000,
+        "1751364060000",
+        "July 1, 2025 10:01am",
+        "July 1, 2025 10:01 AM",
+        "2025-7-1@10h01m00s",
+        "2025-07-01@10h01m00s123ms",
+        "2025-7-1 @10h 1m 0s 123ms",
+    ],
+)
+def test_every_form_of_a_date_is_read(date: object) -> None:
+    chat = read_one(lines({**HEAD, "create_date": date}, said("Hello.", send_date=date)))
+    here = datetime(2025, 7, 1, 10, 1).timestamp()
+    expected = 1751364060.0 if str(date).isdigit() or str(date).endswith("Z") else here
+    assert (chat.messages[0]["created"], chat.created) == (expected, expected)
+
+
 def test_new_headers_do_not_name_the_character() -> None:
     head = {"chat_metadata": {}, "user_name": "unused", "character_name": "unused"}
     assert read_one(lines(head, said("Hello."))).character == "Heron"
@@ -96,6 +118,21 @@ def test_tools_are_calls_and_media_are_named() -> None:
         ("assistant", [("tool_call", '{"bird": "heron"}'), ("tool_result", "2 legs")]),
         ("assistant", [("text", "[A pond]\n\n"), ("text", "See.")]),
         ("user", [("text", "[plan.txt]\n\n"), ("text", "And this.")]),
+    ]
+
+
+def test_a_swipe_without_facts_has_the_time_of_its_message() -> None:
+    given: list[Any] = [None, [None, {"extra": None}], [{"extra": {}}], [{}, {}, {"send_date": 5}]]
+    for infos in given:
+        reply = said("Two.", swipes=["Two.", "Three."], swipe_id=0, swipe_info=infos, send_date=1751364060)
+        times = [entry["created"] for entry in read_one(lines(HEAD, reply)).messages]
+        assert times == [1751364060.0, 1751364060.0], infos
+
+
+def test_all_pictures_and_the_video_of_older_versions_are_named() -> None:
+    extra = {"image": "/a.png", "title": "A pond", "image_swipes": ["/a.png", "/b.png", None], "video": "/c.mp4"}
+    assert shown(read_one(lines(HEAD, said("See.", extra=extra)))) == [
+        ("assistant", [("text", "[A pond]\n[b.png]\n[c.mp4]\n\n"), ("text", "See.")])
     ]
 
 

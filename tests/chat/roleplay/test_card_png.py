@@ -59,6 +59,20 @@ def test_version_3_counts_and_version_2_is_what_remains_of_a_damaged_one() -> No
     assert found.card.description == "d" and "version 3 in z.png is damaged" in found.notes[0]
 
 
+def test_a_chunk_that_is_no_base64_is_named_where_another_one_is_read() -> None:
+    both = write_png_card(PICTURE, {"chara": CARD}, {}, "x")
+    chunk = with_chunk(b"tEXt", b"ccv3\x00!!!!*")[len(PICTURE) - 12 : -12]
+    found = parse_character(both[:-12] + chunk + both[-12:], "z.png")
+    assert found.name == "Zoë" and found.notes == ["The chunk ccv3 of z.png is damaged and was left out."]
+
+
+def test_of_several_chunks_the_first_one_that_can_be_read_counts() -> None:
+    other = CARD.replace(b"Zo", b"Leo")
+    for texts, name in (((CARD[:20], CARD), "Zoë"), ((CARD, other), "Zoë"), ((CARD, CARD[:20]), "Zoë")):
+        chunks = [with_chunk(b"tEXt", b"chara\x00" + base64.b64encode(one))[len(PICTURE) - 12 : -12] for one in texts]
+        assert parse_character(PICTURE[:-12] + b"".join(chunks) + PICTURE[-12:], "z.png").name == name
+
+
 def test_a_wrong_checksum_is_noted_and_a_text_that_is_none_is_a_sentence() -> None:
     text = base64.b64encode(CARD)
     found = parse_character(with_chunk(b"tEXt", b"chara\x00" + text, checksum=1), "z.png")

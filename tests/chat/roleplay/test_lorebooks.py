@@ -39,6 +39,8 @@ def used(*entries: dict[str, Any], chat: ScannedChat = CHAT, budget: int = 1000,
         (["cast"], {}, False),
         (["cast"], {"extensions": {"match_whole_words": False}}, True),
         (["dark forest"], {}, True),
+        (["dark for"], {}, True),
+        (["ark  forest"], {}, False),
         (["{{char}}"], {}, True),
         ([], {}, False),
         ([""], {}, False),
@@ -47,6 +49,10 @@ def used(*entries: dict[str, Any], chat: ScannedChat = CHAT, budget: int = 1000,
         (["/c.stle/"], {}, True),
         (["/C.STLE/"], {}, False),
         (["/C.STLE/i"], {}, True),
+        (["/old castle/i/"], {}, False),
+        (["/\\x01Kim:[^\\x01]*castle/"], {}, True),
+        (["/\\x01Ada:[^\\x01]*castle/"], {}, False),
+        (["/^Kim.*\\nAda/s"], {}, True),
         (["c.stle"], {}, False),
         (["c.stle"], {"use_regex": True}, True),
         (["c.stle"], {"use_regex": True, "extensions": {"exclude_recursion": False}}, False),
@@ -54,11 +60,17 @@ def used(*entries: dict[str, Any], chat: ScannedChat = CHAT, budget: int = 1000,
         (["castle"], {"secondary_keys": ["forest"], "selective": True}, True),
         (["castle"], {"secondary_keys": ["sea"], "selective": True}, False),
         (["castle"], {"secondary_keys": ["sea"], "selective": False}, True),
+        (["castle"], {"secondary_keys": ["sea"]}, True),
         (["castle"], {"extensions": {"scan_depth": 1}}, False),
+        (["castle"], {"extensions": {"scan_depth": -1}}, True),
+        (["castle"], {"extensions": {"triggers": ["impersonate", "quiet"]}}, False),
+        (["castle"], {"extensions": {"triggers": ["swipe", "normal"]}}, True),
+        (["castle"], {"extensions": {"triggers": []}}, True),
         (["castle"], {"extensions": {"delay": 3}}, False),
         (["castle"], {"extensions": {"character_filter": {"names": ["Bo"]}}}, False),
         (["castle"], {"extensions": {"character_filter": {"names": ["Bo"], "isExclude": True}}}, True),
         (["castle"], {"extensions": {"probability": 0}}, False),
+        (["castle"], {"extensions": {"probability": 0, "useProbability": False}}, True),
     ],
 )
 def test_which_entries_match(keys: list[str], more: dict[str, Any], matches: bool) -> None:
@@ -79,8 +91,8 @@ def test_which_entries_match(keys: list[str], more: dict[str, Any], matches: boo
     ],
 )
 def test_the_logic_of_secondary_keys(logic: int, secondary: list[str], matches: bool) -> None:
-    entry = {"keys": ["castle"], "secondary_keys": secondary, "content": "x", "extensions": {"selectiveLogic": logic}}
-    assert bool(used(entry)) is matches
+    entry = {"keys": ["castle"], "secondary_keys": secondary, "content": "x", "selective": True}
+    assert bool(used({**entry, "extensions": {"selectiveLogic": logic}})) is matches
 
 
 def test_words_of_scripts_without_spaces_are_found() -> None:
@@ -100,6 +112,9 @@ def test_words_of_scripts_without_spaces_are_found() -> None:
         ("@@is_greeting 0\nx", ["x"]),
         ("@@exclude_keys forest,sea\nx", []),
         ("@@additional_keys sea\nx", []),
+        ("@@additional_keys old,sea\n@@additional_keys forest\nx", ["x"]),
+        ("@@additional_keys forest\n@@additional_keys sea\nx", []),
+        ("@@exclude_keys sea\n@@exclude_keys forest\nx", []),
         ("@@scan_depth 1\nx", []),
         ("@@other_program 4\n@@@dont_activate\nx", []),
         ("@@depth 3\n@@@dont_activate\n\nx", ["x"]),
@@ -138,9 +153,28 @@ def test_recursion_can_be_prevented_excluded_and_awaited() -> None:
     assert chain({}, {}) == ["A dragon.", "Fire."]
     assert chain({"prevent_recursion": True}, {}) == ["A dragon."]
     assert chain({}, {"exclude_recursion": True}) == ["A dragon."]
-    late = {"keys": ["castle"], "content": "late", "extensions": {"delay_until_recursion": True}}
+    late: dict[str, Any] = {"keys": ["castle"], "content": "late", "extensions": {"delay_until_recursion": True}}
     assert used(late, recursive_scanning=True) == []
     assert used({"keys": ["castle"], "content": "A"}, late, recursive_scanning=True) == ["A", "late"]
+    late["extensions"]["exclude_recursion"] = True
+    assert used({"keys": ["castle"], "content": "A"}, late, recursive_scanning=True) == ["A"]
+
+
+def test_levels_of_recursion_have_their_turn_one_after_another() -> None:
+    def level(number: object, key: str, content: str) -> dict[str, Any]:
+        return {"keys": [key], "content": content, "extensions": {"delay_until_recursion": number}}
+
+    first = {"keys": ["castle"], "content": "A dragon."}
+    later = [
+        level(1, "dragon", "Fire."),
+        level(3, "Fire", "Smoke."),
+        level(2, "Smoke", "Ash."),
+        level(2, "Fire", "Heat."),
+    ]
+    found = run(book(first, *later, recursive_scanning=True))
+    assert {one.text for one in found.used} == {"A dragon.", "Fire.", "Heat.", "Smoke.", "Ash."}
+    assert used(level(2, "castle", "A")) == [], "the lowest level waits for a first round"
+    assert used(level(1, "castle", "A"), level(2, "castle", "B")) == ["A", "B"], "the other ones do not"
 
 
 def test_the_budget_drops_the_lowest_priority_and_says_so() -> None:
@@ -153,6 +187,8 @@ def test_the_budget_drops_the_lowest_priority_and_says_so() -> None:
     assert [one.text for one in found.used] == ["one two three", "free"]
     assert found.notes == ("1 lorebook entry was left out, because the budget of tokens was used up.",)
     assert used(*entries, budget=0) == ["free"]
+    assert len(used(*entries, token_budget=-1)) == 3, "-1 stands for the usual one"
+    assert len(used(*entries, scan_depth=-1)) == 3
 
 
 def test_entries_come_in_their_order_and_once_whatever_matches() -> None:
@@ -204,12 +240,58 @@ def test_chance_follows_from_the_seed() -> None:
     assert runs == [bool(used(entry, chat=ScannedChat(CHAT.texts, seed=str(n)))) for n in range(200)]
 
 
-def test_sticky_entries_stay_and_cooldown_blocks() -> None:
-    away = ScannedChat(("nothing here",), used={"B/0": (2,)})
-    assert used({"keys": ["castle"], "content": "x", "extensions": {"sticky": 2}}, chat=away) == ["x"]
-    assert used({"keys": ["castle"], "content": "x", "extensions": {"sticky": 1}}, chat=away) == []
-    cooling = ScannedChat(CHAT.texts, used={"B/0": (2,)})
-    assert used({"keys": ["castle"], "content": "x", "extensions": {"cooldown": 2}}, chat=cooling) == []
+@pytest.mark.parametrize(
+    ("ago", "answered", "more", "expected"),
+    [
+        # The reply after the one that used it has two more messages before it.
+        (2, (2,), {"sticky": 1}, False),
+        (2, (2,), {"sticky": 2}, False),
+        (2, (2,), {"sticky": 3}, True),
+        (4, (2, 4), {"sticky": 4}, False),
+        (4, (2, 4), {"sticky": 5}, True),
+        (4, (2, 4), {"sticky": 5, "delay_until_recursion": True, "exclude_recursion": True}, True),
+        (4, (2, 4), {"sticky": 5, "triggers": ["continue"]}, False),
+    ],
+)
+def test_sticky_entries_stay_for_so_many_messages(
+    ago: int, answered: tuple[int, ...], more: dict[str, Any], expected: bool
+) -> None:
+    away = ScannedChat(("nothing here",), answered=answered, used={"B/0": (ago,)})
+    assert bool(used({"keys": ["castle"], "content": "x", "extensions": more}, chat=away)) is expected
+
+
+@pytest.mark.parametrize(
+    ("ago", "answered", "more", "blocked"),
+    [
+        (2, (2,), {"cooldown": 2}, False),
+        (2, (2,), {"cooldown": 3}, True),
+        # Ended with the reply that is four messages after the use; two more follow that.
+        (6, (2, 4, 6), {"cooldown": 3, "sticky": 3}, True),
+        (6, (2, 4, 6), {"cooldown": 2, "sticky": 3}, False),
+        (6, (2, 4, 6), {"cooldown": 3, "sticky": 2}, False),
+        (4, (2, 4), {"cooldown": 1, "sticky": 3}, True),
+    ],
+)
+def test_a_cooldown_begins_with_the_use_or_where_a_sticky_one_ends(
+    ago: int, answered: tuple[int, ...], more: dict[str, Any], blocked: bool
+) -> None:
+    chat = ScannedChat(CHAT.texts, answered=answered, used={"B/0": (ago,)})
+    assert bool(used({"keys": ["castle"], "content": "x", "extensions": more}, chat=chat)) is not blocked
+
+
+def test_the_entry_of_a_group_with_most_keys_in_the_texts_is_used() -> None:
+    def entry(text: str, keys: list[str], **more: Any) -> dict[str, Any]:
+        extensions = {"group": "g", "group_override": text == "few", "use_group_scoring": True, **more}
+        secondary = {"secondary_keys": ["old", "ada"], "selective": True} if text == "more" else {}
+        return {"keys": keys, "content": text, **secondary, "extensions": extensions}
+
+    few, many, more = entry("few", ["castle"]), entry("many", ["castle", "forest"]), entry("more", ["castle"])
+    assert used(few, many) == ["many"]
+    assert used(few, many, more) == ["more"], "secondary keys count"
+    assert used(entry("few", ["castle"], use_group_scoring=None), many) == ["few"], "each entry has its own choice"
+    more["extensions"]["selectiveLogic"] = 2
+    more["secondary_keys"] = ["sea"]
+    assert used(few, many, more) == ["many"], "secondary keys that must be missing do not"
 
 
 def test_patterns_without_end_are_stopped_and_named() -> None:

@@ -140,7 +140,7 @@ function entryEditor(entry, place) {
   );
   const shown = () => (title.textContent = label({ comment: name.value, name: "", keys: split(keys.value) }, place));
   for (const field of [name, keys]) field.addEventListener("input", shown);
-  const before = keys.value;
+  const [before, secondaryBefore] = [keys.value, secondary.value];
   const value = () => {
     const extensions = {
       ...more,
@@ -164,10 +164,10 @@ function entryEditor(entry, place) {
       insertion_order: Number(order.value || 0),
       ...changed(entry, "constant", constant.box.checked, false),
       ...changed(entry, "comment", name.value, textOf(entry.name)),
-      ...changed(entry, "case_sensitive", cases.box.checked, false),
-      ...(secondary.value || "secondary_keys" in entry
-        ? { secondary_keys: split(secondary.value), selective: entry.selective ?? true }
-        : {}),
+      ...changed(entry, "case_sensitive", cases.box.checked, more.case_sensitive ?? false),
+      ...(secondary.value === secondaryBefore
+        ? {}
+        : { secondary_keys: split(secondary.value), selective: secondary.value.trim() !== "" }),
       position: { 0: "before_char", 1: "after_char" }[where.value] ?? entry.position,
       extensions,
     };

@@ -6,6 +6,9 @@ import { toast } from "../toasts.js";
 import { chooseFiles, download, line } from "./fields.js";
 import { drawBookEditor } from "./lorebook_editor.js";
 
+// What programs name the files that have lorebooks.
+const FILES = ".json,.png,.lorebook,.scenario,.charx";
+
 /** Draw the lorebooks into the window `panel`. `fill` puts them there, unless something else is shown by then. */
 export async function drawLorebooks(fill, panel) {
   const answer = await attempt(() => get("/lorebooks"));
@@ -34,7 +37,7 @@ export async function drawLorebooks(fill, panel) {
       "div",
       { class: "row characters-bar" },
       textButton("New lorebook", () => create(panel), { kind: "primary" }),
-      textButton("Import…", () => chooseFiles(".json,.png", true, (files) => take(panel, files))),
+      textButton("Import…", () => chooseFiles(FILES, true, (files) => take(panel, files))),
     ),
     rows.length ? h("div", { class: "cards" }, rows) : empty,
   );

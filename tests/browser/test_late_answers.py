@@ -179,6 +179,24 @@ def test_a_second_switch_stays_on_when_the_first_is_answered(page: Any) -> None:
     assert other.is_checked()
 
 
+def test_a_switch_that_was_refused_goes_back_and_a_later_one_stays(page: Any) -> None:
+    ask(page, "Hello")
+    page.click("#open-tools")
+    held = hold(page, "**/tools/switch", "POST")
+    first, second = (page.get_by_role("checkbox", name=name, exact=True) for name in ("calculate", "fetch_page"))
+    with page.expect_request("**/tools/switch"):
+        first.check()
+    second.check()
+    while not held:
+        drawn(page)
+    with page.expect_request("**/tools/switch"):
+        held.pop().fulfill(status=400, json={"error": "The disk is full."})
+    assert second.is_checked()
+    release(page, "**/tools/switch", held)
+    page.wait_for_selector("#open-tools[aria-label='Tools: 1 on']", state="attached")
+    assert [first.is_checked(), second.is_checked()] == [False, True]
+
+
 def test_the_window_of_a_chat_that_was_left_does_not_open(page: Any) -> None:
     ask(page, "Hello")
     held = hold(page, "**/paddock/tools?chat=*")

@@ -17,6 +17,8 @@ export class ChatWindow {
     this.chat = "";
     // The host still works on what is shown.
     this.busy = false;
+    // Switches may show what the person chose, in place of what the host has.
+    this.changed = false;
     this.turn = turns();
     this.inOrder = inOrder();
     this.button = $(`#open-${name}`);
@@ -58,12 +60,17 @@ export class ChatWindow {
   }
 
   /** Read the list again. Resolve to true if it is shown. */
-  async refresh() {
-    const { chat } = this;
+  refresh() {
     const isLatest = this.turn();
+    // After the changes before it: an answer that does not know of them would take them back.
+    return this.inOrder(() => this.#read(isLatest));
+  }
+
+  async #read(isLatest) {
+    const { chat } = this;
     const found = await attempt(() => get(`/${this.name}?chat=${encodeURIComponent(chat)}`));
     if (chat !== this.chat || !isLatest()) return false;
-    if (found) this.#show(found, false);
+    if (found) this.#show(found);
     // The host may answer again in a moment.
     else if (this.busy) this.#lookAgain();
     return Boolean(found);
@@ -78,19 +85,21 @@ export class ChatWindow {
   change(path, body) {
     const { chat } = this;
     const isLatest = this.turn();
+    this.changed = true;
     return this.inOrder(async () => {
       const found = await attempt(() => post(`/${this.name}/${path}`, { chat, ...body }));
       this.answered(path, body, found);
-      if (found && chat === this.chat && isLatest()) this.#show(found, true);
-      else if (!found) await this.refresh();
+      if (found && chat === this.chat && isLatest()) this.#show(found);
+      else if (isLatest()) await this.#read(isLatest);
       return found;
     });
   }
 
-  #show(found, changed) {
+  #show(found) {
     this.mark(found.on);
     clearTimeout(this.timer);
-    this.busy = this.draw(found, changed);
+    this.busy = this.draw(found, this.changed);
+    this.changed = false;
     if (this.busy) this.#lookAgain();
   }
 
@@ -103,8 +112,8 @@ export class ChatWindow {
   answered(_path, _body, _found) {}
 
   /**
-   * Draw what the host has. `changed`: switches may show what the person chose, in place of what the host has. Return
-   * true if the host still works on it.
+   * Draw what the host has. `changed`: switches may show what the person chose instead. Return true if the host still
+   * works on it.
    */
   draw(_found, _changed) {
     return false;

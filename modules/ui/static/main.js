@@ -123,6 +123,7 @@ class Page {
   #handlers() {
     return {
       open: () => (this.modelState.firstOfConnection = true),
+      offline: () => this.notebook.offline(),
       state: (state) => this.#state(state),
       messages: (change) => this.#messages(change),
       living: (growth) => this.modelState.showSpeed(this.transcript.appendLiving(growth)),

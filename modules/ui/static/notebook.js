@@ -78,6 +78,11 @@ export class Notebook {
     this.buttons.generate.disabled = this.buttons.undo.disabled = this.buttons.redo.disabled = true;
   }
 
+  /** The host does not answer. What is typed until then is a draft. */
+  offline() {
+    this.area.readOnly = Boolean(this.writing);
+  }
+
   /** Let the model continue from a place before: `before`, and then another token than it took. */
   async #branch(before, text) {
     this.area.value = before + text;

@@ -106,7 +106,7 @@ def test_a_walk_through_characters(page: Any, tmp_path: Path) -> None:
     # Edit the lorebook of the card: its fields are texts, and what is not shown stays.
     page.get_by_role("button", name="Edit Zoë").click()
     assert page.locator("#characters-panel").get_by_label("Description", exact=False).first.input_value() == MARKUP
-    page.get_by_text("Note at a depth").click()
+    page.get_by_text("Note at a depth, nickname").click()
     page.get_by_role("button", name="Lorebook: 1 entry…").click()
     page.locator(".lore-entry summary").click()
     page.locator(".lore-entry").get_by_label("Keys", exact=False).first.fill("castle, tower")

@@ -3,6 +3,7 @@
 import { $, drawFacts, h, iconButton } from "./dom.js";
 import { saveDraft } from "./drafts.js";
 import { icon } from "./icons.js";
+import { keepFocus } from "./redraw.js";
 import { RequestError, address, get, put } from "./requests.js";
 import { toast } from "./toasts.js";
 
@@ -145,13 +146,11 @@ export class Attachments {
     files.splice(files.indexOf(entry), files.includes(entry) ? 1 : 0);
   }
 
-  #remove(entry, place) {
+  #remove(entry) {
     const chat = this.#chatOf(entry);
     this.#drop(entry);
     if (chat !== null) this.#save(chat);
     this.#draw();
-    const buttons = [...this.list.querySelectorAll("button")];
-    (buttons[Math.min(place, buttons.length - 1)] ?? this.button).focus();
   }
 
   #paste(event) {
@@ -204,19 +203,21 @@ export class Attachments {
 
   #draw() {
     this.list.hidden = !this.current.length;
-    this.list.replaceChildren(...this.current.map((file, place) => this.#chip(file, place)));
+    const chips = this.current.map((file) => this.#chip(file));
+    keepFocus(this.list, () => this.list.replaceChildren(...chips), this.button);
     this.#drawNote();
     this.changed();
   }
 
-  #chip(file, place) {
+  #chip(file) {
+    const title = (file.notes || []).join(" ") || file.name;
     return h(
       "li",
-      { class: file.hash ? "attachment" : "attachment reading", title: (file.notes || []).join(" ") || file.name },
+      { class: file.hash ? "attachment" : "attachment reading", "data-row": file.name, title },
       fileSign(file),
       h("span", { class: "attachment-name" }, file.name),
       drawFacts("attachment-facts", [file.label, file.length].filter(Boolean).join(" · ")),
-      iconButton("close", `Remove ${file.name}`, () => this.#remove(file, place)),
+      iconButton("close", `Remove ${file.name}`, () => this.#remove(file)),
     );
   }
 

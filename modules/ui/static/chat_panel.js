@@ -1,7 +1,7 @@
 // The panel "This chat": what holds for the open chat alone. Each feature adds its own section.
 
 import { $, h, iconButton } from "./dom.js";
-import { attempt, get, post } from "./requests.js";
+import { attempt, get, inOrder, post, turns } from "./requests.js";
 
 /** @type {{title: string, render: (body: HTMLElement, chat: any) => void, order: number}[]} */
 const sections = [];
@@ -24,10 +24,12 @@ export class ChatPanel {
   constructor({ current, create }) {
     this.current = current;
     this.create = create;
+    this.turn = turns();
+    this.inOrder = inOrder();
     this.button = $("#open-chat-panel");
     this.body = h("div", { class: "chat-panel-sections" });
     const close = iconButton("close", "Close", () => this.dialog.close());
-    const head = h("div", { class: "tools-head" }, h("h2", { id: "chat-panel-heading" }, "This chat"), close);
+    const head = h("div", { class: "window-head" }, h("h2", { id: "chat-panel-heading" }, "This chat"), close);
     this.dialog = h("dialog", { id: "chat-panel", class: "sheet", "aria-labelledby": "chat-panel-heading" });
     this.dialog.append(head, this.body);
     document.body.append(this.dialog);
@@ -36,8 +38,7 @@ export class ChatPanel {
   }
 
   async open() {
-    if (!(await this.refresh())) return;
-    if (!this.dialog.open) this.dialog.showModal();
+    if ((await this.refresh()) && !$("dialog:modal")) this.dialog.showModal();
   }
 
   /** Another chat was opened. */
@@ -48,8 +49,9 @@ export class ChatPanel {
   /** Read the settings of the open chat, and draw all sections. */
   async refresh() {
     const id = this.current();
+    const isLatest = this.turn();
     const facts = await attempt(() => get(`/chats/${encodeURIComponent(id || "new")}/settings`));
-    if (!facts || id !== this.current()) return false;
+    if (!facts || id !== this.current() || !isLatest()) return false;
     const chat = { ...facts, id };
     chat.change = (changes) => this.#change(chat, changes);
     chat.write = (verb, body) => this.#write(chat, verb, body);
@@ -57,8 +59,13 @@ export class ChatPanel {
     return true;
   }
 
-  /** Post to a route below the chat's address. The chat is created first where it is a new one. */
-  async #write(chat, verb, body) {
+  /** Post to a route below the chat's address, after the changes before it. */
+  #write(chat, verb, body) {
+    return this.inOrder(() => this.#writeNow(chat, verb, body));
+  }
+
+  /** The chat is created first where it is a new one. */
+  async #writeNow(chat, verb, body) {
     if (!chat.id) {
       // A change of a moment ago may have created it, and the window may have been drawn before that.
       const id = this.current() || (await this.create());

@@ -47,23 +47,36 @@ export const targetOf = (event) => event.target;
 
 /**
  * Return a handler of clicks or submits that ignores those that come while it still works for an earlier one: a double
- * click would make a thing twice.
+ * click would make a thing twice. The button stays enabled meanwhile, because a disabled one loses the focus.
  * @param {(event: any) => any} run
  */
-function onceAtATime(run) {
+export function onceAtATime(run) {
   let working = false;
   return async (event) => {
-    if (event.type === "submit") event.preventDefault();
+    if (event?.type === "submit") event.preventDefault();
     if (working) return;
+    const button = event?.submitter ?? event?.currentTarget;
     const result = run(event);
     working = result instanceof Promise;
+    if (working && button?.matches("button")) button.setAttribute("aria-disabled", "true");
     try {
       await result;
     } finally {
       working = false;
+      button?.removeAttribute?.("aria-disabled");
     }
   };
 }
+
+/**
+ * Return a handler of clicks on a button whose second press is the answer to a question. The second click of a double
+ * click is no answer.
+ * @param {(event: any) => any} run
+ */
+export const onSingleClick = (run) => (event) => (event.detail > 1 ? undefined : run(event));
+
+/** Empty a field whose text was stored, unless something else was typed in the time between. */
+export const clearSent = (field, sent) => field.value === sent && (field.value = "");
 
 /**
  * Return a button with a text. `kind` is its class beside "button"; the rest are attributes.

@@ -2,6 +2,7 @@
 
 import { fileSign } from "./attachments.js";
 import { drawFacts, h, iconButton } from "./dom.js";
+import { keepFocus } from "./redraw.js";
 import { attempt, put } from "./requests.js";
 
 export class EditedFiles {
@@ -47,18 +48,18 @@ export class EditedFiles {
   }
 
   #draw() {
-    this.list.replaceChildren(...this.files.map((file) => this.#chip(file)));
+    const chips = this.files.map((file) => this.#chip(file));
+    keepFocus(this.list, () => this.list.replaceChildren(...chips), this.button);
   }
 
   #chip(file) {
     const remove = () => {
       this.files = this.files.filter((other) => other !== file);
       this.#draw();
-      this.button.focus();
     };
     return h(
       "li",
-      { class: "attachment", title: file.name },
+      { class: "attachment", "data-row": file.hash, title: file.name },
       fileSign(file),
       h("span", { class: "attachment-name" }, file.name),
       drawFacts("attachment-facts", file.label),

@@ -1,7 +1,8 @@
 // Lists the models that are loaded beside the page's own, on the Model tab (loaded_models.py).
 
 import { $, $$, h, textButton, whenPresent } from "./dom.js";
-import { attempt, get, post } from "./requests.js";
+import { keepFocus } from "./redraw.js";
+import { attempt, get, post, turns } from "./requests.js";
 import { toast } from "./toasts.js";
 
 // How often memory and time since the last use are read again while the list is shown.
@@ -10,6 +11,7 @@ const LOOK_MS = 5000;
 export class LoadedModels {
   constructor() {
     this.shown = "[]";
+    this.turn = turns();
     setInterval(() => this.#readAgain(), LOOK_MS);
   }
 
@@ -23,11 +25,14 @@ export class LoadedModels {
 
   async #read() {
     const list = await whenPresent("#models-beside");
+    const isLatest = this.turn();
     const models = this.shown === "[]" ? [] : await attempt(() => get("/models/loaded"));
+    if (!isLatest()) return;
     // The next state tries again.
     if (!models) return void (this.shown = "");
     list.hidden = !models.length;
-    list.replaceChildren(h("h4", {}, "Loaded models"), ...models.map(row));
+    const rows = models.map(row);
+    keepFocus(list, () => list.replaceChildren(h("h4", {}, "Loaded models"), ...rows));
   }
 
   /** Change only the texts, so that a button keeps the focus. */
@@ -50,7 +55,7 @@ function row({ model, facts, error, pinned, current }) {
   };
   return h(
     "div",
-    { class: "loader" },
+    { class: "loader", "data-row": model },
     h("strong", {}, model),
     current && h("span", { class: "quiet" }, " on this page"),
     h("p", { class: "state", "data-model": model }, facts),

@@ -38,6 +38,9 @@ const NEW = "new";
 // Views that the address names, so that a reload shows them again.
 const NAMED_VIEWS = ["notebook", "workshop"];
 
+// Actions of a chat that begin a reply.
+const REPLIES = ["regenerate", "continue", "reload", "lower", "speak"];
+
 // Drawn by Gradio: the page starts when all of them are there.
 const NEEDED = ["#chat", "#chat-list", "#composer-buttons #stop", "#notebook-text", "#workshop", "#close-drawer"];
 
@@ -120,6 +123,7 @@ class Page {
   #handlers() {
     return {
       open: () => (this.modelState.firstOfConnection = true),
+      offline: () => this.notebook.offline(),
       state: (state) => this.#state(state),
       messages: (change) => this.#messages(change),
       living: (growth) => this.modelState.showSpeed(this.transcript.appendLiving(growth)),
@@ -234,7 +238,7 @@ class Page {
 
   /** Post an action of this chat, or of the one that was open when the person began it. */
   act(verb, body = {}, chat = this.chat) {
-    if (verb === "regenerate" && chat === this.chat) this.replies.ask(chat);
+    if (REPLIES.includes(verb) && chat === this.chat) this.replies.ask(chat);
     return attempt(() => post(`/chats/${encodeURIComponent(chat)}/${verb}`, body));
   }
 

@@ -1,6 +1,7 @@
 // A small menu beside a button. Arrow keys move in it, Escape closes it.
 
 import { $$, h } from "./dom.js";
+import { focusPlace, placeOf } from "./redraw.js";
 
 let closeOpen = () => {};
 // The button of the open menu.
@@ -16,6 +17,9 @@ export function openMenu(anchor, label, items) {
   // A second press of the button closes its menu.
   if (again) return;
   openFor = anchor;
+  // What is around the button may be drawn again while the menu is open.
+  const around = (anchor.closest("[data-row]") ?? anchor).parentElement.closest("[id]") ?? document.body;
+  const anchorPlace = placeOf(around, anchor);
   const menu = h("div", { class: "menu", role: "menu", "aria-label": label });
   const outside = (event) => ![menu, anchor].some((own) => own.contains(event.target)) && close(false);
   const resized = () => close();
@@ -26,7 +30,7 @@ export function openMenu(anchor, label, items) {
     anchor.setAttribute("aria-expanded", "false");
     closeOpen = () => {};
     openFor = null;
-    if (focus && anchor.isConnected) anchor.focus({ preventScroll: true });
+    if (focus) focusPlace(anchorPlace);
   };
   closeOpen = () => close(false);
   menu.append(

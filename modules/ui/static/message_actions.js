@@ -50,10 +50,15 @@ export class MessageActions {
     return (await get(`${this.#address}/messages/${encodeURIComponent(card.id)}`)).text;
   }
 
-  async #openEditor(card, focus) {
+  async #openEditor(card, focus = true) {
     const { chat } = this.page;
+    const writing = () => [document.activeElement, /** @type {any} */ (document.activeElement)?.value];
+    const [field, typed] = writing();
     const text = await this.#source(card);
-    this.page.transcript.edit(card, text, (...changed) => this.#edit(chat, card, ...changed), focus);
+    const [now, typedNow] = writing();
+    // The person may write elsewhere by now.
+    const writes = now?.matches("input, textarea") && (now !== field || typedNow !== typed);
+    this.page.transcript.edit(card, text, (...changed) => this.#edit(chat, card, ...changed), focus && !writes);
   }
 
   /** Save the text of a message of `chat`, which may not be open any more. */

@@ -19,7 +19,7 @@ export function drawMessage(card, living, actions) {
   // The parts of a living message come later, as they grow.
   body.append(...(card.parts ?? []).map(drawPart));
   if (card.passages) linkCitations(body, card.passages);
-  const attributes = { ...messageNames(card), "data-id": card.id };
+  const attributes = { ...messageNames(card), "data-id": card.id, "data-row": card.id };
   if (living) attributes.class += " living";
   const message = h(
     "article",

@@ -1,6 +1,6 @@
 // Edits a message in place.
 
-import { $, h, textButton } from "./dom.js";
+import { $, h, onceAtATime, textButton } from "./dom.js";
 import { saveDraft } from "./drafts.js";
 import { EditedFiles } from "./edited_files.js";
 import { toast } from "./toasts.js";
@@ -22,7 +22,7 @@ export function editMessage(find, card, text, save, focus = true) {
   const area = h("textarea", { class: "edit-area", dir: "auto", "aria-label": "Edit this message" });
   const key = DRAFT + card.id;
   area.value = localStorage.getItem(key) ?? text;
-  let [finishing, closed] = [false, false];
+  let closed = false;
   const close = () => {
     closed = true;
     const hadFocus = form.contains(document.activeElement);
@@ -32,12 +32,9 @@ export function editMessage(find, card, text, save, focus = true) {
     if (hadFocus) $('.tools [aria-label="Edit"]', message)?.focus({ preventScroll: true });
   };
   const files = isUser ? new EditedFiles((card.parts ?? []).filter((part) => part.hash)) : null;
-  const finish = async (resend) => {
-    // The host may still read a file: a second click must not save, and send, twice.
-    if (finishing) return;
-    finishing = true;
+  // The host may still read a file: a second click, on whichever button, must not save, and send, twice.
+  const finish = onceAtATime(async (resend) => {
     const kept = (await files?.take()) ?? [];
-    finishing = false;
     // The person has cancelled in the time between.
     if (closed) return;
     if (isUser && !area.value.trim() && !kept.length)
@@ -46,13 +43,13 @@ export function editMessage(find, card, text, save, focus = true) {
     if ((await save(area.value, resend, files?.changed ? kept : null)) !== false) return;
     saveDraft(key, area.value);
     editMessage(find, card, text, save);
-  };
+  });
   const buttons = [
     h("button", { type: "submit", class: "button primary" }, isUser ? "Save and send" : "Save"),
     isUser ? textButton("Save only", () => finish(false)) : null,
     textButton("Cancel", close),
   ];
-  const onsubmit = (event) => (event.preventDefault(), finish(isUser));
+  const onsubmit = () => finish(isUser);
   const row = h("div", { class: "row" }, buttons);
   const form = h("form", { class: "edit-form", onsubmit }, area, files?.element ?? "", row);
   const fitHeight = () => ((area.style.height = "auto"), (area.style.height = `${area.scrollHeight + 2}px`));

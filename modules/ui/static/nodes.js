@@ -1,11 +1,13 @@
 // Lists the machines that have joined, on the Model tab (nodes.py).
 
 import { h, textButton, whenPresent } from "./dom.js";
-import { attempt, get, post } from "./requests.js";
+import { keepFocus } from "./redraw.js";
+import { attempt, get, post, turns } from "./requests.js";
 
 export class NodeList {
   constructor() {
     this.shown = "[]";
+    this.turn = turns();
   }
 
   /** Show the list again if it has changed. */
@@ -18,11 +20,14 @@ export class NodeList {
 
   async #read() {
     const list = await whenPresent("#model-nodes");
+    const isLatest = this.turn();
     const nodes = this.shown === "[]" ? [] : await attempt(() => get("/models/nodes"));
+    if (!isLatest()) return;
     // The next state tries again.
     if (!nodes) return void (this.shown = "");
     list.hidden = !nodes.length;
-    list.replaceChildren(h("h4", {}, "Nodes"), ...nodes.map(row));
+    const rows = nodes.map(row);
+    keepFocus(list, () => list.replaceChildren(h("h4", {}, "Nodes"), ...rows));
   }
 }
 
@@ -30,7 +35,7 @@ function row({ name, address, facts, doing, problem }) {
   const remove = () => attempt(() => post("/models/nodes/remove", { name }));
   return h(
     "div",
-    { class: "loader" },
+    { class: "loader", "data-row": name },
     h("strong", {}, name),
     h("span", { class: "quiet" }, ` ${address}`),
     h("p", { class: "state" }, doing ? `${facts} · ${doing}` : facts),

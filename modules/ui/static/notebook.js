@@ -41,6 +41,7 @@ export class Notebook {
     this.edits = 0;
     /** @type {Promise<any>} */
     this.saving = Promise.resolve();
+    this.#wait();
     // A text that an earlier visit could not save. It is shown when the host's first event arrives.
     this.draft = localStorage.getItem(this.draftKey);
   }
@@ -67,7 +68,19 @@ export class Notebook {
     this.area.value = "";
     this.draft = localStorage.getItem(this.draftKey);
     this.tokenPanel.clear();
+    this.#wait();
     this.follow();
+  }
+
+  /** Take no text until the host has sent the notebook: what is typed before would replace that. */
+  #wait() {
+    this.area.readOnly = true;
+    this.buttons.generate.disabled = this.buttons.undo.disabled = this.buttons.redo.disabled = true;
+  }
+
+  /** The host does not answer. What is typed until then is a draft. */
+  offline() {
+    this.area.readOnly = Boolean(this.writing);
   }
 
   /** Let the model continue from a place before: `before`, and then another token than it took. */
@@ -185,6 +198,7 @@ export class Notebook {
       }
     }
     this.area.readOnly = facts.writing;
+    this.buttons.generate.disabled = false;
     this.buttons.generate.hidden = facts.writing;
     this.buttons.stop.hidden = !facts.writing;
     this.buttons.undo.disabled = facts.writing || !facts.undo;

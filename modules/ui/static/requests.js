@@ -78,3 +78,22 @@ export async function attempt(run) {
     return false;
   }
 }
+
+/**
+ * Return a function that begins a turn. It returns a function that is true until the next turn begins: an answer that
+ * comes after another one was asked for changes nothing.
+ */
+export function turns() {
+  let count = 0;
+  return () => {
+    const own = ++count;
+    return () => own === count;
+  };
+}
+
+/** Return a function that runs actions one after another, so that the host gets changes in their order. */
+export function inOrder() {
+  /** @type {Promise<any>} */
+  let last = Promise.resolve();
+  return (run) => (last = last.then(run, run));
+}

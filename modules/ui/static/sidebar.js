@@ -1,10 +1,11 @@
 // The list of chats: in groups, with search, rename, delete with undo, and several at once.
 
-import { $, $$, h, whenPresent } from "./dom.js";
+import { $, h, whenPresent } from "./dom.js";
 import { openMenu } from "./menu.js";
 import { listItems } from "./order/chat_menu.js";
 import { listRows } from "./order/chat_groups.js";
 import { selectionBar } from "./order/selection.js";
+import { focusInRow, keepFocus } from "./redraw.js";
 import { attempt, get, post } from "./requests.js";
 import { toast } from "./toasts.js";
 
@@ -79,33 +80,13 @@ export class Sidebar {
     const rows = listRows(this);
     if (!rows.length)
       rows.push(h("p", { class: "quiet" }, this.searching ? "No matching chats." : "Your chats will be listed here."));
-    const focus = this.#focus();
-    this.list.replaceChildren(...rows);
-    $(".selection-bar", this.list.parentElement)?.remove();
-    if (this.selected) this.list.after(selectionBar(this));
-    if (focus) this.#refocus(focus);
-  }
-
-  /** Return which button of which row has the focus. */
-  #focus() {
-    /** @type {HTMLElement | null} */
-    const row = document.activeElement?.closest("#chat-list .chat-row");
-    return (
-      row && {
-        chat: row.dataset.chat,
-        button: [...row.children].findIndex((child) => child.contains(document.activeElement)),
-        index: $$(".chat-row", this.list).indexOf(row),
-      }
-    );
-  }
-
-  /** Focus the same button in the new list, or the chat in the same position if that chat is gone. */
-  #refocus({ chat, button, index }) {
-    const rows = $$(".chat-row", this.list);
-    const row = rows.find((one) => one.dataset.chat === chat);
-    const next = row ? row.children[button] : (rows[index] ?? rows.at(-1))?.firstElementChild;
-    const target = $("input", next ?? document.createElement("p")) ?? next ?? $("#new-chat");
-    target.focus({ preventScroll: true });
+    const around = this.list.parentElement;
+    const show = () => {
+      this.list.replaceChildren(...rows);
+      $(".selection-bar", around)?.remove();
+      if (this.selected) this.list.after(selectionBar(this));
+    };
+    keepFocus(around, show, $("#new-chat"));
   }
 
   retitle(id, title) {
@@ -135,7 +116,7 @@ export class Sidebar {
       const inside = document.activeElement === field;
       field.remove();
       this.draw();
-      if (inside) this.#refocus({ chat: chat.id, button: 1, index: 0 });
+      if (inside) focusInRow(this.list, chat.id, 1);
     };
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.isComposing) end(true);

@@ -69,6 +69,7 @@ export class Stream {
       showDisconnected();
     }
     document.body.classList.add("offline");
+    this.handlers.offline?.();
   }
 
   close() {

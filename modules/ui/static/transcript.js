@@ -5,6 +5,7 @@ import { icon } from "./icons.js";
 import { drawMessage, restoreStatistics, updateStatistics } from "./message_card.js";
 import { editMessage, hasDraft } from "./message_editor.js";
 import { keepFolds, LivingParts } from "./message_parts.js";
+import { keepFocus } from "./redraw.js";
 import { clickInReply, restoreWrap } from "./replies/code_blocks.js";
 import { markCut, showCut } from "./replies/cut_mark.js";
 import { collapseByDefault, refreshLongReplies } from "./replies/long_replies.js";
@@ -13,8 +14,6 @@ import { collapseByDefault, refreshLongReplies } from "./replies/long_replies.js
 const NEAR_END = 90;
 // Seconds that a speed is measured for at least.
 const MIN_MEASURED = 0.4;
-
-const nameOf = (button) => button.getAttribute("aria-label") || button.textContent;
 
 export class Transcript {
   /**
@@ -77,12 +76,15 @@ export class Transcript {
     return this.list.querySelector(`[data-id="${CSS.escape(id)}"]`);
   }
 
-  /** Apply a change of the list (`messages` in chat_feed.py). Return false if the button that had the focus is gone. */
+  /** Apply a change of the list (`messages` in chat_feed.py). Return false if what had the focus is gone. */
   applyChange(change) {
+    return keepFocus(this.list, () => this.#apply(change));
+  }
+
+  #apply(change) {
     const { set, living, cut } = change;
     const { keep, add } = this.#withoutKnown(change);
     const lastBefore = this.last?.id;
-    const focus = this.#focusedButton();
     const draw = (card) => drawMessage(card, card.id === living, this.actions);
     for (const card of this.cards.splice(keep)) this.element(card.id)?.remove();
     for (const card of set) {
@@ -103,7 +105,6 @@ export class Transcript {
     refreshLongReplies(this.list);
     for (const card of [...set, ...add]) if (card.id !== living && hasDraft(card)) this.actions.edit(card, false);
     if (this.atEnd || (this.last?.id !== lastBefore && add.some((card) => card.role === "user"))) this.scrollToEnd();
-    return !focus || this.#restoreFocus(focus);
   }
 
   /**
@@ -127,24 +128,6 @@ export class Transcript {
     const before = this.growingId === this.livingId ? this.growing : null;
     const growing = body && new LivingParts(body, this.actions.answerCall, before);
     [this.body, this.growing, this.growingId, this.firstTime] = [body, growing, this.livingId, 0];
-  }
-
-  /** Return which button of which message has the focus. */
-  #focusedButton() {
-    const button = document.activeElement?.closest(".message button");
-    if (!button) return null;
-    return { button, name: nameOf(button), index: $$(".message", this.list).indexOf(button.closest(".message")) };
-  }
-
-  /** Focus the same button of a message that was drawn again, or its first one if that button cannot be used now. */
-  #restoreFocus({ button, name, index }) {
-    const usable = (one) => one.isConnected && !one.disabled && one.checkVisibility();
-    if (usable(button)) return true;
-    const message = $$(".message", this.list)[index];
-    const others = message ? $$(".message-foot button", message).filter(usable) : [];
-    const next = others.find((one) => nameOf(one) === name) ?? others[0];
-    next?.focus({ preventScroll: true });
-    return Boolean(next);
   }
 
   /** Add what the living reply grew by. Return its speed in tokens per second, or 0 while that is not known. */

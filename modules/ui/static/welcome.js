@@ -1,6 +1,7 @@
 // What an empty chat shows: how to get a model, or what to ask.
 
 import { h, textButton } from "./dom.js";
+import { keepFocus } from "./redraw.js";
 import { address, attempt, post } from "./requests.js";
 
 /**
@@ -28,7 +29,8 @@ export function drawWelcome(page) {
   if (blank.dataset.key === key && blank.childElementCount) return;
   blank.dataset.key = key;
   const actions = { send: (text) => page.send(text), openModels: () => page.shell.openTab("model") };
-  blank.replaceChildren(...welcome(state, offer, actions));
+  const shown = welcome(state, offer, actions);
+  keepFocus(blank, () => blank.replaceChildren(...shown), page.composer.area);
 }
 
 function readyContent({ character, questions }, actions) {

@@ -71,9 +71,6 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
         found = gr.update(choices=choices, value=None, visible=bool(choices))
         return [found, note, nothing, gr.update(visible=False)]
 
-    def choose(repository: str) -> list[object]:
-        return [repository, *look_up(repository)]
-
     def look_up(repository: str) -> list[object]:
         machine = inspect_machine()
         found = looked[repository] = _find(repository, machine)
@@ -90,7 +87,9 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     shown = [listing_html, which, get]
     searched = errors_as_toasts(search_or_look_up)
     gr.on([look.click, repository.submit], searched, repository, [hits, *shown], **QUEUED)
-    hits.input(errors_as_toasts(choose), hits, [repository, *shown], **QUEUED)
+    # The name is set at once: the look-up takes a while, and another name may be typed meanwhile.
+    chosen = hits.input(lambda repository: repository, hits, repository, **DIRECT)
+    chosen.then(errors_as_toasts(look_up), hits, shown, **QUEUED)
     get.click(errors_as_toasts(begin), [repository, which], None, **DIRECT)
     gr.on([page.load, refresh.click], lambda: str(app.downloads.revision), None, turns, **DIRECT)
 

@@ -57,13 +57,14 @@ export function drawCharacterEditor(panel, name, facts) {
   const bookButton = textButton(bookLabel(), editBook);
   const onsubmit = async (event) => {
     event.preventDefault();
-    const { shown } = panel;
+    const isCurrent = panel.turn();
     const answer = await save();
-    if (answer && panel.shown === shown) name ? back() : panel.edit(answer.name);
+    if (answer && isCurrent()) name ? back() : panel.edit(answer.name);
   };
   const chat = async () => {
+    const isCurrent = panel.turn();
     const answer = await save();
-    if (answer) panel.chatWith([answer.name]);
+    if (answer && isCurrent()) panel.chatWith([answer.name]);
   };
   panel.fill(
     h("div", { class: "row" }, textButton("All characters", back, { kind: "small" })),
@@ -82,7 +83,7 @@ export function drawCharacterEditor(panel, name, facts) {
       labelled("Post-history instructions", plain.post_history_instructions, "Go after the last message."),
       more(
         "Note at a depth, nickname, lorebook and more",
-        labelled("Note", note.prompt, "Put in so many messages before the end."),
+        labelled("Note at a depth", note.prompt, "Put in so many messages before the end."),
         h("div", { class: "pair" }, labelled("Depth", note.depth), labelled("As", note.role)),
         labelled("Nickname", plain.nickname, "What {{char}} stands for, in place of the name."),
         forGroups.element,
@@ -114,13 +115,15 @@ function head(panel, name, { title, picture }) {
       face = changed;
     });
   const remove = async () => {
+    const showList = panel.later("characters");
     if ((await attempt(() => post("/characters/delete", { name }))) === false) return;
     toast(`Moved ${title} to the folder .trash beside the characters.`);
-    panel.show("characters");
+    showList();
   };
   const copy = async () => {
+    const isCurrent = panel.turn();
     const answer = await attempt(() => post("/characters/duplicate", { name }));
-    if (answer) panel.edit(answer.name);
+    if (answer && isCurrent()) panel.edit(answer.name);
   };
   const form = select(FORMS, "png", () => link.replaceWith((link = saveAs())));
   form.setAttribute("aria-label", "Form of the file");

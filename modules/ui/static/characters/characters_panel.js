@@ -22,12 +22,13 @@ export class CharactersPanel {
   constructor({ open }) {
     this.openChat = open;
     this.view = "characters";
-    // Counts what the window showed. An answer that comes after the user has gone elsewhere changes nothing.
+    // Counts what the window showed, and was asked for. An answer that comes after the person has gone elsewhere
+    // changes nothing.
     this.shown = 0;
     this.body = h("div", { class: "characters-body", role: "tabpanel" });
     this.tabs = h("div", { class: "characters-tabs", role: "tablist", "aria-label": "Kinds" }, this.#tabs());
     const close = iconButton("close", "Close", () => this.dialog.close());
-    const head = h("div", { class: "tools-head" }, h("h2", { id: "characters-heading" }, "Characters"), close);
+    const head = h("div", { class: "window-head" }, h("h2", { id: "characters-heading" }, "Characters"), close);
     this.dialog = h("dialog", { id: "characters-panel", class: "sheet", "aria-labelledby": "characters-heading" });
     this.dialog.append(head, this.tabs, this.body);
     document.body.append(this.dialog);
@@ -68,24 +69,37 @@ export class CharactersPanel {
   /** Open the window. A form that was being filled in when it was closed is still there. */
   async open(view = this.view) {
     if (view !== this.view || !$(".card-form", this.body)) await this.show(view);
-    if (!this.dialog.open) this.dialog.showModal();
+    if (!$("dialog:modal")) this.dialog.showModal();
   }
 
   /** Show one of the three lists. */
   async show(view) {
     this.view = view;
-    const turn = ++this.shown;
-    const fill = (...children) => turn === this.shown && this.fill(...children);
+    const isCurrent = this.turn();
+    const fill = (...children) => isCurrent() && this.fill(...children);
     for (const [name] of VIEWS) {
       const tab = $(`#characters-tab-${name}`, this.tabs);
       tab.setAttribute("aria-selected", String(name === view));
       tab.tabIndex = name === view ? 0 : -1;
     }
-    const draw = { characters: () => this.#list(false, fill), personas: drawPersonas, lorebooks: drawLorebooks }[view];
+    const characters = () => this.#drawList(false, fill);
+    const draw = { characters, personas: drawPersonas, lorebooks: drawLorebooks }[view];
     this.body.setAttribute("aria-labelledby", `characters-tab-${view}`);
     await draw(fill, this);
     // What had the focus may be gone.
     if (this.dialog.open && !this.dialog.contains(document.activeElement)) $(`#characters-tab-${view}`).focus();
+  }
+
+  /** Return a function that is true until the window shows, or is asked for, something else. */
+  turn() {
+    const own = ++this.shown;
+    return () => own === this.shown;
+  }
+
+  /** Return a function that shows a list again, if the window still shows what it shows now. */
+  later(view) {
+    const { shown } = this;
+    return () => (shown === this.shown ? this.show(view) : undefined);
   }
 
   /** Put these elements into the window, with the focus on the first field. */
@@ -95,7 +109,12 @@ export class CharactersPanel {
     this.dialog.scrollTop = 0;
   }
 
-  async #list(grouping = false, fill = (...children) => this.fill(...children)) {
+  #list(grouping = false) {
+    const isCurrent = this.turn();
+    return this.#drawList(grouping, (...children) => isCurrent() && this.fill(...children));
+  }
+
+  async #drawList(grouping, fill) {
     const answer = await attempt(() => get("/characters"));
     if (!answer) return;
     const chosen = new Set();
@@ -143,8 +162,9 @@ export class CharactersPanel {
 
   /** Open a chat with these characters. */
   async chatWith(characters) {
+    const isCurrent = this.turn();
     const answer = await attempt(() => post("/characters/chat", { characters }));
-    if (!answer) return;
+    if (!answer || !isCurrent()) return;
     this.dialog.close();
     this.fill();
     this.openChat(answer.id);
@@ -156,6 +176,7 @@ export class CharactersPanel {
     // The picture beside a YAML file is its avatar.
     const cards = texts.filter((file) => !(PICTURES.test(file.name) && yaml.has(stem(file.name))));
     const rest = files.filter((file) => !cards.includes(file));
+    const showAgain = this.later("characters");
     for (const file of cards.length ? cards : files) {
       const done = await attempt(() => put(`/characters/import?name=${encodeURIComponent(file.name)}`, file));
       if (!done) continue;
@@ -163,13 +184,14 @@ export class CharactersPanel {
       const picture = rest.find((one) => stem(one.name) === stem(file.name));
       if (picture) await attempt(() => put(`/characters/picture?name=${encodeURIComponent(done.name)}`, picture));
     }
-    await this.#list();
+    await showAgain();
   }
 
   /** Show the editor of a character; with an empty name, of a new one. */
   async edit(name) {
+    const isCurrent = this.turn();
     const facts = name ? await attempt(() => get(`/characters/one?name=${encodeURIComponent(name)}`)) : null;
-    if (name && !facts) return;
+    if ((name && !facts) || !isCurrent()) return;
     drawCharacterEditor(this, name, facts);
   }
 }

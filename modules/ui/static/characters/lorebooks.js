@@ -47,11 +47,12 @@ const about = (entries, everywhere) =>
   (entries === 1 ? "1 entry" : `${entries} entries`) + (everywhere ? " · in every chat" : "");
 
 async function take(panel, files) {
+  const showAgain = panel.later("lorebooks");
   for (const file of files) {
     const answer = await attempt(() => put(`/lorebooks/import?name=${encodeURIComponent(file.name)}`, file));
     if (answer) toast([`Imported ${answer.name}.`, ...answer.notes].join(" "));
   }
-  panel.show("lorebooks");
+  showAgain();
 }
 
 function create(panel) {
@@ -60,8 +61,9 @@ function create(panel) {
   const onsubmit = async (event) => {
     event.preventDefault();
     const book = { name: name.value, entries: [], extensions: {} };
+    const isCurrent = panel.turn();
     const answer = await attempt(() => post("/lorebooks/save", { book }));
-    if (answer) edit(panel, answer.saved);
+    if (answer && isCurrent()) edit(panel, answer.saved);
   };
   panel.fill(
     h(
@@ -80,10 +82,12 @@ function create(panel) {
 }
 
 async function edit(panel, name) {
+  const isCurrent = panel.turn();
   const facts = await attempt(() => get(`/lorebooks/one?name=${encodeURIComponent(name)}`));
-  if (!facts) return;
+  if (!facts || !isCurrent()) return;
   const remove = async () => {
-    if ((await attempt(() => post("/lorebooks/delete", { name }))) !== false) panel.show("lorebooks");
+    const showList = panel.later("lorebooks");
+    if ((await attempt(() => post("/lorebooks/delete", { name }))) !== false) showList();
   };
   const file = (form) => `/lorebooks/export?name=${encodeURIComponent(name)}&form=${form}`;
   const actions = h(
@@ -94,13 +98,13 @@ async function edit(panel, name) {
     textButton("Delete", remove),
   );
   const done = async (book, everywhere) => {
-    const { shown } = panel;
+    const showList = panel.later("lorebooks");
     if (book) {
       const answer = await attempt(() => post("/lorebooks/save", { name, book, everywhere }));
       if (!answer) return;
       toast(`Saved ${name}.`);
     }
-    if (panel.shown === shown) panel.show("lorebooks");
+    showList();
   };
   drawBookEditor(panel, name, facts.book, done, { everywhere: facts.everywhere, actions });
 }

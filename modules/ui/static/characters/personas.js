@@ -32,7 +32,9 @@ export async function drawPersonas(fill, panel) {
 }
 
 async function edit(panel, one) {
+  const isCurrent = panel.turn();
   const known = await attempt(() => get("/characters"));
+  if (!isCurrent()) return;
   const back = () => panel.show("personas");
   const name = line(one?.name, { required: true, maxlength: "200" });
   const description = area(one?.description, 5);
@@ -43,7 +45,7 @@ async function edit(panel, one) {
   });
   const onsubmit = async (event) => {
     event.preventDefault();
-    const { shown } = panel;
+    const showList = panel.later("personas");
     const answer = await attempt(() =>
       post("/personas/save", {
         file: one?.file ?? "",
@@ -55,7 +57,7 @@ async function edit(panel, one) {
     );
     if (!answer) return;
     toast(`Saved ${name.value}.`);
-    if (panel.shown === shown) back();
+    showList();
   };
   let face = one && avatar("personas", one.file, one.picture, one.name);
   // The form stays as it is: it may have changes that are not saved.
@@ -68,7 +70,8 @@ async function edit(panel, one) {
       face = changed;
     });
   const remove = async () => {
-    if ((await attempt(() => post("/personas/delete", { name: one.file }))) !== false) back();
+    const showList = panel.later("personas");
+    if ((await attempt(() => post("/personas/delete", { name: one.file }))) !== false) showList();
   };
   panel.fill(
     h("div", { class: "row" }, textButton("All personas", back, { kind: "small" })),

@@ -2,7 +2,8 @@
 
 import { addChatSection } from "../chat_panel.js";
 import { $, h, textButton } from "../dom.js";
-import { attempt, get, post } from "../requests.js";
+import { keepFocus } from "../redraw.js";
+import { attempt, get } from "../requests.js";
 import { area, checkbox, labelled, number, ROLES, select } from "./fields.js";
 
 const NONE = "-";
@@ -84,15 +85,15 @@ function drawGroup(body, chat, scene) {
     group.order,
     store,
   );
-  const speak = async (speaker) => {
+  const speak = (speaker) => {
     $("#chat-panel").close();
-    await attempt(() => post(`/chats/${encodeURIComponent(chat.id)}/speak`, { speaker }));
+    return globalThis.paddock.act("speak", { speaker }, chat.id);
   };
   const list = h("div", { class: "group-list" });
   const row = (name) =>
     h(
       "div",
-      { class: "group-row" },
+      { class: "group-row", "data-row": name },
       checkbox(name, members.has(name), toggle(members, name)).row,
       members.has(name)
         ? h(
@@ -106,10 +107,9 @@ function drawGroup(body, chat, scene) {
         : null,
     );
   const draw = () => {
-    const focused = [...list.querySelectorAll("input, button")].indexOf(document.activeElement);
     const names = [...members, ...scene.characters.filter((name) => !members.has(name))];
-    list.replaceChildren(...names.sort((one, other) => one.localeCompare(other)).map(row));
-    list.querySelectorAll("input, button")[focused]?.focus();
+    const rows = names.sort((one, other) => one.localeCompare(other)).map(row);
+    keepFocus(list, () => list.replaceChildren(...rows));
   };
   draw();
   body.append(

@@ -2,6 +2,7 @@
 
 import { availableCommands, commandsOfSources } from "../commands.js";
 import { $, h } from "../dom.js";
+import { turns } from "../requests.js";
 import { matching } from "./match.js";
 import { keyNames } from "./shortcuts.js";
 
@@ -18,6 +19,7 @@ export class Palette {
     this.commands = [];
     this.shown = [];
     this.active = 0;
+    this.turn = turns();
     this.field = h("input", {
       type: "text",
       class: "palette-field",
@@ -33,7 +35,8 @@ export class Palette {
     });
     this.list = h("div", { id: "palette-list", class: "palette-list", role: "listbox", "aria-label": "Commands" });
     this.count = h("p", { class: "palette-count", role: "status" });
-    this.dialog = h("dialog", { id: "palette", "aria-label": "Commands" }, this.field, this.list, this.count);
+    const attributes = { id: "palette", class: "window", "aria-label": "Commands" };
+    this.dialog = h("dialog", attributes, this.field, this.list, this.count);
     document.body.append(this.dialog);
     this.field.addEventListener("input", () => this.#filter());
     this.dialog.addEventListener("keydown", (event) => this.#key(event));
@@ -49,7 +52,9 @@ export class Palette {
     this.commands = availableCommands().filter(({ id }) => id !== "palette");
     this.dialog.showModal();
     this.#filter();
-    for (const arriving of commandsOfSources()) arriving.then((more) => this.#add(more), () => {});
+    // What an earlier opening asked for may come only now.
+    const isLatest = this.turn();
+    for (const arriving of commandsOfSources()) arriving.then((more) => isLatest() && this.#add(more), () => {});
   }
 
   #add(more) {

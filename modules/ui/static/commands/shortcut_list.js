@@ -15,7 +15,7 @@ const FIXED = [
 export class ShortcutList {
   constructor() {
     const close = iconButton("close", "Close", () => this.dialog.close());
-    const head = h("div", { class: "tools-head" }, h("h2", { id: "shortcuts-heading" }, "Keyboard shortcuts"), close);
+    const head = h("div", { class: "window-head" }, h("h2", { id: "shortcuts-heading" }, "Keyboard shortcuts"), close);
     this.list = h("dl", { class: "shortcut-list" });
     this.switch = h("input", { type: "checkbox", id: "single-keys" });
     this.switch.addEventListener("change", () => (singleKeys.on = this.switch.checked));

@@ -66,8 +66,8 @@ async function openPassage(passage) {
   const note = h("p", { class: "message-note", hidden: true });
   const close = iconButton("close", "Close the document", () => dialog.close());
   const heading = h("h2", { id: "passage-heading" }, placeOf(passage));
-  const head = h("div", { class: "tools-head" }, heading, close);
-  const dialog = h("dialog", { class: "passage-view", "aria-labelledby": "passage-heading" }, head, note, text);
+  const head = h("div", { class: "window-head" }, heading, close);
+  const dialog = h("dialog", { class: "window passage-view", "aria-labelledby": "passage-heading" }, head, note, text);
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);

@@ -2,7 +2,7 @@
 
 import { addCommand, addCommandSource } from "../commands.js";
 import { $, h } from "../dom.js";
-import { attempt, get, post } from "../requests.js";
+import { attempt, get, post, turns } from "../requests.js";
 import { toast } from "../toasts.js";
 
 const KEY = "paddock.notebook.name";
@@ -15,11 +15,15 @@ export class NotebookList {
     this.leave = leave;
     this.changed = changed;
     this.names = [];
+    this.turn = turns();
     this.current = localStorage.getItem(KEY) || "";
     this.choice = $("#notebook-choice");
     this.choice.addEventListener("change", () => this.show(this.choice.value));
     $("#notebook-new").addEventListener("click", () => this.#name("", (title) => this.#create(title)));
-    $("#notebook-rename").addEventListener("click", () => this.#name(this.current, (title) => this.#rename(title)));
+    $("#notebook-rename").addEventListener("click", () => {
+      const { current } = this;
+      this.#name(current, (title) => this.#rename(current, title));
+    });
     $("#notebook-delete").addEventListener("click", () => this.#remove());
     addCommand({ id: "new-notebook", label: "New notebook", group: "Views", run: () => this.#open("#notebook-new") });
     addCommandSource(() => this.names.map((name) => this.#command(name)));
@@ -40,8 +44,9 @@ export class NotebookList {
 
   /** Read the list again. The notebook that was shown may have been deleted on another page. */
   async refresh() {
+    const isLatest = this.turn();
     const answer = await get("/notebooks").catch(() => null);
-    if (!answer) return;
+    if (!answer || !isLatest()) return;
     this.names = answer.names;
     if (this.current && !this.names.includes(this.current)) this.#switch("");
     this.#draw();
@@ -97,12 +102,12 @@ export class NotebookList {
     $("#notebook-text").focus();
   }
 
-  async #rename(title) {
+  async #rename(notebook, title) {
     if ((await this.leave()) === false) return;
-    const answer = await attempt(() => post("/notebooks/rename", { notebook: this.current, title }));
-    if (!answer || answer.name === this.current) return;
-    this.names = this.names.map((name) => (name === this.current ? answer.name : name));
-    this.#switch(answer.name);
+    const answer = await attempt(() => post("/notebooks/rename", { notebook, title }));
+    if (!answer || answer.name === notebook) return;
+    this.names = this.names.map((name) => (name === notebook ? answer.name : name));
+    if (this.current === notebook) this.#switch(answer.name);
     this.refresh();
   }
 
@@ -110,7 +115,7 @@ export class NotebookList {
     const name = this.current;
     if (!name || (await this.leave()) === false) return;
     if ((await attempt(() => post("/notebooks/delete", { notebook: name }))) === false) return;
-    this.#switch("");
+    if (this.current === name) this.#switch("");
     this.refresh();
     const undo = async () => {
       const answer = await attempt(() => post("/notebooks/restore", { notebook: name }));

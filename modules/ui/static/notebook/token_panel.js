@@ -31,6 +31,8 @@ export class TokenPanel {
     );
     this.switch.addEventListener("click", () => this.toggle(!this.on));
     this.tokens.addEventListener("keydown", (event) => this.#key(event));
+    // To continue from a place of an earlier text would take back what was typed since.
+    this.area.addEventListener("input", () => this.alternatives.replaceChildren());
     this.shown = "";
     this.#draw({ start: 0, tokens: [], why_not: "" });
     this.toggle(localStorage.getItem(KEY) === "on");
@@ -122,8 +124,9 @@ export class TokenPanel {
 
   /** Show the likeliest tokens where the cursor is. */
   async #next() {
-    const before = this.area.value.slice(0, this.area.selectionStart);
+    const text = this.area.value;
+    const before = text.slice(0, this.area.selectionStart);
     const answer = await attempt(() => post("/notebook/next", { notebook: this.name(), text: before }));
-    if (answer) this.#offer(before, answer.top);
+    if (answer && text === this.area.value) this.#offer(before, answer.top);
   }
 }

@@ -64,7 +64,7 @@ function folderGroup(sidebar, folder, chats) {
     openMenu(more, `Folder ${folder.name}`, folderItems(sidebar, folder));
   });
   more.setAttribute("aria-haspopup", "menu");
-  return h("div", { class: "folder" }, group, more);
+  return h("div", { class: "folder", "data-row": `folder ${folder.id}` }, group, more);
 }
 
 // Read again before each change: other groups, and other tabs, change it too.
@@ -74,12 +74,9 @@ const openFolds = () => new Set(JSON.parse(localStorage.getItem(OPEN) || "[]"));
 function fold(sidebar, key, title, chats) {
   const holdsCurrent = chats.some(({ id }) => id === sidebar.current());
   const rows = chats.length ? rowsOf(sidebar, chats) : [h("p", { class: "quiet" }, "Empty")];
-  const group = h(
-    "details",
-    { class: "chat-fold", "data-fold": key, open: openFolds().has(key) || holdsCurrent || Boolean(sidebar.selected) },
-    h("summary", { dir: "auto" }, title),
-    ...rows,
-  );
+  const open = openFolds().has(key) || holdsCurrent || Boolean(sidebar.selected);
+  const attributes = { class: "chat-fold", "data-fold": key, "data-row": `fold ${key}`, open };
+  const group = h("details", attributes, h("summary", { dir: "auto" }, title), ...rows);
   group.querySelector("summary").addEventListener("click", () => {
     const open = openFolds();
     if (group.open) open.delete(key);

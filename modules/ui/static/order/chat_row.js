@@ -17,7 +17,7 @@ export function chatRow(sidebar, chat) {
   );
   return h(
     "div",
-    { class: current ? "chat-row current" : "chat-row", "data-chat": chat.id },
+    { class: current ? "chat-row current" : "chat-row", "data-chat": chat.id, "data-row": chat.id },
     h(
       "button",
       {
@@ -43,21 +43,20 @@ function selectRow(sidebar, chat) {
   box.addEventListener("change", () => sidebar.mark(chat.id, box.checked));
   return h(
     "div",
-    { class: "chat-row selecting", "data-chat": chat.id },
+    { class: "chat-row selecting", "data-chat": chat.id, "data-row": chat.id },
     h("label", { class: "chat-open", dir: "auto" }, box, chat.label),
   );
 }
 
 /** Return the messages that a search found in a chat. Each opens the chat there. */
 export function hitRows(sidebar, hits) {
-  return hits.map((hit) =>
-    h(
-      "button",
-      { type: "button", class: "chat-hit", dir: "auto", onclick: () => sidebar.openAt(hit.chat, hit.message) },
-      h("span", { class: "who" }, hit.role === "user" ? "You: " : "Reply: "),
-      ...marked(hit.excerpt, sidebar.search.value),
-    ),
-  );
+  return hits.map((hit) => {
+    const onclick = () => sidebar.openAt(hit.chat, hit.message);
+    const who = h("span", { class: "who" }, hit.role === "user" ? "You: " : "Reply: ");
+    const text = marked(hit.excerpt, sidebar.search.value);
+    const button = h("button", { type: "button", class: "chat-hit", dir: "auto", onclick }, who, ...text);
+    return h("div", { "data-row": `${hit.chat} ${hit.message}` }, button);
+  });
 }
 
 /** Return the text in pieces, with the searched words marked. */

@@ -1,7 +1,7 @@
 // Completes `/name` at the beginning of a message with a prompt of the library, and asks for its values.
 
 import { h } from "../dom.js";
-import { get } from "../requests.js";
+import { get, turns } from "../requests.js";
 import { openPrompts } from "./prompts.js";
 import { openSheet } from "./sheet.js";
 
@@ -27,6 +27,7 @@ export class PromptCompletion {
     this.fill = fill;
     this.found = [];
     this.at = 0;
+    this.turn = turns();
     this.list = h("div", { id: "prompt-list", role: "listbox", "aria-label": "Prompts", hidden: true });
     area.closest("#composer").before(this.list);
     area.setAttribute("aria-controls", "prompt-list");
@@ -37,11 +38,12 @@ export class PromptCompletion {
   }
 
   async #look() {
+    const isLatest = this.turn();
     const typed = /^\/([\p{L}\p{N}_-]*)$/u.exec(this.area.value);
     if (!typed) return this.#hide();
     const prompts = await get("/prompts").catch(() => []);
     // More was typed in the time between.
-    if (this.area.value !== typed[0]) return;
+    if (this.area.value !== typed[0] || !isLatest()) return;
     const wanted = typed[1].toLowerCase();
     const begins = ({ name }) => Number(name.toLowerCase().startsWith(wanted));
     this.found = prompts

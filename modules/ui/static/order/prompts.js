@@ -1,7 +1,8 @@
 // The library of prompts: texts with a name, which `/name` in the composer completes.
 
-import { h, iconButton, textButton } from "../dom.js";
-import { attempt, get, post } from "../requests.js";
+import { clearSent, h, iconButton, textButton } from "../dom.js";
+import { drawRows } from "../redraw.js";
+import { attempt, get, post, turns } from "../requests.js";
 import { openSheet } from "./sheet.js";
 
 /** Open the library. */
@@ -10,10 +11,14 @@ export function openPrompts() {
     const list = h("ul", { class: "choices" });
     const name = h("input", { type: "text", maxlength: "60", dir: "auto", autocomplete: "off" });
     const text = h("textarea", { rows: "5", dir: "auto" });
+    const none = h("p", { class: "quiet", hidden: true }, "No prompts yet. Write the first one below.");
+    const turn = turns();
     const draw = async () => {
-      const prompts = (await attempt(() => get("/prompts"))) || [];
-      list.replaceChildren(...prompts.map(row));
-      if (!prompts.length) list.append(h("li", { class: "quiet" }, "No prompts yet. Write the first one below."));
+      const isLatest = turn();
+      const prompts = await attempt(() => get("/prompts"));
+      if (!prompts || !isLatest()) return;
+      none.hidden = prompts.length > 0;
+      drawRows(list, prompts, (prompt) => prompt.name, row);
     };
     const edit = (prompt) => {
       [name.value, text.value] = [prompt.name, prompt.text];
@@ -35,13 +40,16 @@ export function openPrompts() {
         iconButton("trash", `Delete ${prompt.name}`, () => remove(prompt)),
       );
     const save = async () => {
-      if ((await attempt(() => post("/prompts", { name: name.value, text: text.value }))) === false) return;
-      [name.value, text.value] = ["", ""];
+      const sent = { name: name.value, text: text.value };
+      if ((await attempt(() => post("/prompts", sent))) === false) return;
+      clearSent(name, sent.name);
+      clearSent(text, sent.text);
       await draw();
     };
     body.append(
       h("p", { class: "about" }, "Type / and the name to begin a message. {{topic}} in the text asks for a value."),
       list,
+      none,
       h("label", { class: "chat-field" }, h("span", {}, "Name"), name),
       h("label", { class: "chat-field" }, h("span", {}, "Text"), text),
       h("div", { class: "row" }, textButton("Save", save, { kind: "primary" })),

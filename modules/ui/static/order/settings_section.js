@@ -2,6 +2,7 @@
 
 import { addChatSection } from "../chat_panel.js";
 import { $, h, textButton } from "../dom.js";
+import { drawRows, focusInRow, forgetRows, keepFocus, showNodes } from "../redraw.js";
 
 /** Return a labelled field with a line of help. Where the section has the same title, the label is not `shown`. */
 function labelled(label, field, help = "", shown = true) {
@@ -42,39 +43,42 @@ function drawModel(body, chat) {
 /** Return the list of parameters that differ in this chat, with fields to change and add them. */
 function parameters(chat) {
   const list = h("div", { class: "chat-parameters" });
-  const changed = () => ({ ...chat.settings.parameters });
+  const rows = h("div", { class: "chat-parameters" });
+  // What the person chose. What the chat has comes later.
+  let own = { ...chat.settings.parameters };
   const store = async (values) => {
-    await chat.change({ parameters: Object.keys(values).length ? values : null });
+    own = values;
+    draw();
+    if ((await chat.change({ parameters: Object.keys(values).length ? values : null })) || own !== values) return;
+    own = { ...chat.settings.parameters };
+    forgetRows(rows);
     draw();
   };
   const row = (parameter) => {
-    const field = valueField(parameter, changed()[parameter.name], (value) =>
-      store({ ...changed(), [parameter.name]: value }),
-    );
-    field.setAttribute("aria-label", parameter.label);
-    const remove = textButton(
-      "Reset",
-      () => {
-        const rest = Object.entries(changed()).filter(([name]) => name !== parameter.name);
-        store(Object.fromEntries(rest));
-      },
-      { kind: "small", "aria-label": `Reset ${parameter.label}` },
-    );
-    return h("div", { class: "chat-parameter" }, h("span", {}, parameter.label), field, remove);
+    const { name, label } = parameter;
+    // The row stays as it is while its value changes.
+    const field = valueField(parameter, own[name], (value) => store({ ...own, [name]: value }));
+    field.setAttribute("aria-label", label);
+    const reset = () => store(Object.fromEntries(Object.entries(own).filter(([one]) => one !== name)));
+    const remove = textButton("Reset", () => void reset(), { kind: "small", "aria-label": `Reset ${label}` });
+    return h("div", { class: "chat-parameter" }, h("span", {}, label), field, remove);
   };
   const draw = () => {
-    const own = changed();
-    const rows = chat.choices.parameters.filter(({ name }) => name in own).map(row);
+    const changed = chat.choices.parameters.filter(({ name }) => name in own);
     const rest = chat.choices.parameters.filter(({ name }) => !(name in own));
-    const add = choice(
-      [["", "Change a parameter…"], ...rest.map(({ name, label }) => [name, label])],
-      "",
-      (name) => name && store({ ...own, [name]: chat.choices.parameters.find((one) => one.name === name).value }),
-    );
+    const added = (name) => {
+      if (!name) return;
+      store({ ...own, [name]: chat.choices.parameters.find((one) => one.name === name).value });
+      focusInRow(rows, name, 0);
+    };
+    const options = [["", "Change a parameter…"], ...rest.map(({ name, label }) => [name, label])];
+    const add = choice(options, "", added);
     add.setAttribute("aria-label", "Change a parameter in this chat");
-    const focused = list.contains(document.activeElement);
-    list.replaceChildren(...rows, add);
-    if (focused) (rows.at(-1)?.querySelector("input, textarea, select") ?? add).focus();
+    const show = () => {
+      drawRows(rows, changed, ({ name }) => name, row);
+      showNodes(list, [rows, add]);
+    };
+    keepFocus(list, show, add);
   };
   draw();
   return list;

@@ -10,7 +10,7 @@ export function openSheet(title, fill) {
   const body = h("div", { class: "sheet-body" });
   const dialog = h("dialog", { class: "sheet", "aria-labelledby": id });
   const close = () => dialog.close();
-  dialog.append(h("div", { class: "tools-head" }, h("h2", { id }, title), iconButton("close", "Close", close)), body);
+  dialog.append(h("div", { class: "window-head" }, h("h2", { id }, title), iconButton("close", "Close", close)), body);
   dialog.addEventListener("click", (event) => event.target === dialog && close());
   dialog.addEventListener("close", () => dialog.remove());
   fill(body, close);

@@ -42,9 +42,12 @@ export function importChats(sidebar) {
     const accept = ".json,.jsonl,.zip";
     const field = h("input", { type: "file", multiple: true, accept, "aria-label": "Files to import" });
     const results = h("ul", { class: "choices", role: "status" });
+    let reading = 0;
     const read = async () => {
       const files = [...field.files];
-      results.replaceChildren();
+      // The lines of files that are still being read stay.
+      if (!reading) results.replaceChildren();
+      reading += 1;
       for (const file of files) {
         const line = h("li", {}, `${file.name}: reading…`);
         results.append(line);
@@ -53,6 +56,7 @@ export function importChats(sidebar) {
         const open = () => (body.closest("dialog").close(), sidebar.open(answer.chats[0]));
         if (answer.chats?.length) line.append(" ", textButton("Open", open, { kind: "small" }));
       }
+      reading -= 1;
       await attempt(() => sidebar.refresh());
       if (files.length) toast("The import has ended.");
     };

@@ -1,7 +1,8 @@
 // The trash: deleted chats, which can be restored or deleted for ever.
 
-import { h, textButton } from "../dom.js";
-import { attempt, get, post } from "../requests.js";
+import { h, onSingleClick, textButton } from "../dom.js";
+import { drawRows } from "../redraw.js";
+import { attempt, get, post, turns } from "../requests.js";
 import { toast } from "../toasts.js";
 import { openSheet } from "./sheet.js";
 
@@ -12,7 +13,7 @@ export function openTrash(sidebar) {
     const all = textButton("Delete all for ever", (event) => confirmAll(event), { kind: "end", hidden: true });
     body.append(about, list, h("div", { class: "row" }, all));
     let chats = [];
-    let asked = false;
+    const turn = turns();
 
     const many = async (ids, action) => {
       const answer = await attempt(() => post("/chats/many", { chats: ids, action }));
@@ -20,48 +21,45 @@ export function openTrash(sidebar) {
       await draw();
       sidebar.refresh();
     };
-    // The second click of a double click is no answer to the question.
-    const confirmAll = ({ detail }) => {
-      if (detail > 1) return;
-      if (asked) return many(chats.map(({ id }) => id), "purge");
-      asked = true;
-      all.textContent = `Really delete ${chats.length} for ever`;
-    };
-    const purgeButton = (chat) => {
-      const button = textButton(
-        "Delete for ever",
-        ({ detail }) => {
-          if (detail > 1) return;
-          if (button.dataset.asked) return many([chat.id], "purge");
-          button.dataset.asked = "true";
-          button.textContent = "Really delete";
-        },
-        { kind: "small", "aria-label": `Delete ${chat.title} for ever` },
-      );
+    const purgeAll = () => many(chats.map(({ id }) => id), "purge");
+    const confirmAll = asking(all, () => `Really delete ${chats.length} for ever`, purgeAll);
+    const purgeButton = ({ id, title }) => {
+      const label = { kind: "small", "aria-label": `Delete ${title} for ever` };
+      const button = textButton("Delete for ever", (event) => confirm(event), label);
+      const confirm = asking(button, () => "Really delete", () => many([id], "purge"));
       return button;
     };
+    const row = (chat) => {
+      const label = { kind: "small", "aria-label": `Restore ${chat.title}` };
+      const restore = textButton("Restore", () => many([chat.id], "restore"), label);
+      return h("li", { class: "trash-row" }, h("span", { dir: "auto" }, chat.title), restore, purgeButton(chat));
+    };
     const draw = async () => {
-      chats = (await attempt(() => get("/chats/trash"))) || [];
-      asked = false;
-      all.textContent = "Delete all for ever";
+      const isLatest = turn();
+      const found = await attempt(() => get("/chats/trash"));
+      if (!found || !isLatest()) return;
+      // A question about all of them is about others now.
+      if (JSON.stringify(found) !== JSON.stringify(chats)) takeBack(all, "Delete all for ever");
+      chats = found;
       all.hidden = !chats.length;
       const kept = "Deleted chats stay here until you delete them for ever.";
       about.textContent = chats.length ? kept : "The trash is empty.";
-      list.replaceChildren(
-        ...chats.map((chat) =>
-          h(
-            "li",
-            { class: "trash-row" },
-            h("span", { dir: "auto" }, chat.title),
-            textButton("Restore", () => many([chat.id], "restore"), {
-              kind: "small",
-              "aria-label": `Restore ${chat.title}`,
-            }),
-            purgeButton(chat),
-          ),
-        ),
-      );
+      drawRows(list, chats, ({ id }) => id, row);
     };
     await draw();
   });
+}
+
+/** Return a handler of a button whose first press asks `question()` in its place, and whose second press runs `run`. */
+function asking(button, question, run) {
+  return onSingleClick(() => {
+    if (button.dataset.asked) return run();
+    button.dataset.asked = "true";
+    button.textContent = question();
+  });
+}
+
+function takeBack(button, label) {
+  delete button.dataset.asked;
+  button.textContent = label;
 }

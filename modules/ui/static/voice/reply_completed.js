@@ -7,13 +7,18 @@ import { toggleReading } from "./reading.js";
 export class ReplyWatch {
   constructor(transcript) {
     this.transcript = transcript;
-    // The chat in which a reply was asked for, and the newest message at that time.
+    // The chat in which a reply was asked for, and what the newest message was then. A reply may continue that.
     this.asked = null;
   }
 
   /** A reply to the open chat was asked for. */
   ask(chat) {
-    this.asked = { chat, newest: this.transcript.last?.id };
+    this.asked = { chat, newest: this.#newest() };
+  }
+
+  #newest() {
+    const { last } = this.transcript;
+    return last && JSON.stringify([last.id, last.version, last.parts]);
   }
 
   /**
@@ -22,7 +27,7 @@ export class ReplyWatch {
    */
   changed(chat, was, writing, state) {
     const { last } = this.transcript;
-    const isNew = this.asked?.chat === chat && last?.role === "assistant" && last.id !== this.asked.newest;
+    const isNew = this.asked?.chat === chat && last?.role === "assistant" && this.#newest() !== this.asked.newest;
     if (writing || !last || !(was || isNew)) return;
     this.asked = null;
     announceReply(this.transcript.element(last.id));

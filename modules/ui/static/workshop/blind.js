@@ -1,7 +1,8 @@
 // The answers of a comparison: side by side with names, or blind, to judge which is better without knowing whose it is.
 
 import { h, textButton } from "../dom.js";
-import { attempt, post } from "../requests.js";
+import { keepFocus } from "../redraw.js";
+import { attempt, inOrder, post, turns } from "../requests.js";
 import { dropdown } from "./fields.js";
 import { marked } from "./marked.js";
 
@@ -18,6 +19,8 @@ export class Answers {
     this.answers = answers;
     this.models = Object.keys(answers[0].answers);
     this.body = h("div", { class: "answers-body" });
+    this.turn = turns();
+    this.inOrder = inOrder();
     this.node = h("details", { class: "answers", open: true }, h("summary", {}, "Answers"), this.body);
     if (blind) this.#showBlind(blind);
     else this.#showNamed();
@@ -33,12 +36,21 @@ export class Answers {
     const choice = this.models.length > 2 ? [one, other] : [];
     const row = h("div", { class: "row judge" }, choice, textButton("Judge without names", start));
     const blocks = this.answers.map(({ prompt, answers }) => sideBySide(prompt, Object.entries(answers)));
-    this.body.replaceChildren(row, ...blocks);
+    this.#show(row, ...blocks);
   }
 
-  async #act(verb, body) {
-    const answer = await attempt(() => post(`/workshop/jobs/${this.id}/blind/${verb}`, body));
-    if (answer !== false) this.#showBlind(answer);
+  #act(verb, body) {
+    const isLatest = this.turn();
+    return this.inOrder(async () => {
+      const answer = await attempt(() => post(`/workshop/jobs/${this.id}/blind/${verb}`, body));
+      // The answer to a later vote has this one too. If that one fails, this is what there is.
+      this.blind = answer || this.blind;
+      if (isLatest() && this.blind) this.#showBlind(this.blind);
+    });
+  }
+
+  #show(...nodes) {
+    keepFocus(this.body, () => this.body.replaceChildren(...nodes));
   }
 
   #showBlind(blind) {
@@ -51,7 +63,7 @@ export class Answers {
     const named = textButton("All answers with names", () => this.#showNamed());
     const text = h("p", { class: "tally", role: "status" }, state + left);
     const row = h("div", { class: "row" }, revealed ? named : reveal);
-    this.body.replaceChildren(text, row, ...pairs.map((pair) => this.#pair(pair, revealed)));
+    this.#show(text, row, ...pairs.map((pair) => this.#pair(pair, revealed)));
   }
 
   #pair(pair, revealed) {
@@ -61,6 +73,7 @@ export class Answers {
       [names[1], pair.b],
     ];
     const block = sideBySide(pair.prompt, texts, false);
+    block.dataset.row = String(pair.place);
     const vote = (better) => this.#act("vote", { place: pair.place, better });
     const button = ([key, label]) =>
       textButton(label, () => vote(key), { "aria-pressed": String(pair.vote === key) });

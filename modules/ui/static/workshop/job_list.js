@@ -1,6 +1,7 @@
 // The list of jobs: progress, log, cancel, try again, and what a finished job offers.
 
 import { $, h, textButton } from "../dom.js";
+import { showNodes } from "../redraw.js";
 import { attempt, get, post } from "../requests.js";
 import { duration } from "./format.js";
 import { drawMade } from "./made.js";
@@ -53,9 +54,10 @@ export class JobList {
       if (row?.key === key) this.#progress(row.node, job);
       else this.#draw(job, key, there, job === measured || job === trained);
     }
-    const nodes = jobs.map((job) => this.rows.get(job.id).node);
-    const same = nodes.length === this.list.children.length && nodes.every((one, i) => one === this.list.children[i]);
-    if (!same) this.list.replaceChildren(...nodes);
+    showNodes(
+      this.list,
+      jobs.map((job) => this.rows.get(job.id).node),
+    );
   }
 
   /** The models and adapters that there are now: a finished job offers only what is still there. */
@@ -106,7 +108,7 @@ export class JobList {
     log.addEventListener("toggle", () => log.open && this.#readLog(job.id, log));
     const node = h(
       "article",
-      { class: "job", "data-job": job.id, "data-status": status },
+      { class: "job", "data-job": job.id, "data-row": job.id, "data-status": status },
       h("div", { class: "job-head" }, h("strong", {}, job.title), h("span", { class: "tag" }, STATUS[status])),
       status === "running" && h("div", { class: "progress unknown", role: "progressbar" }, h("span")),
       status === "running" && h("p", { class: "state", "aria-live": "off" }),

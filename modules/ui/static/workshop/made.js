@@ -1,18 +1,19 @@
 // What a finished job made, and what can be done with it: a quantized model, an adapter, or a merged model.
 
-import { h, textButton } from "../dom.js";
+import { h, onSingleClick, textButton } from "../dom.js";
 import { bytes, duration } from "./format.js";
 
 /** Return a row of buttons. The last one is asked about first: `ask` is the question, `yes` its button. */
 export function askingRow(buttons, { label, ask, yes, run }) {
   const row = h("div", { class: "row" });
-  const back = () => row.replaceChildren(...buttons, textButton(label, question));
+  const first = textButton(label, onSingleClick(() => question()));
+  const back = () => (row.replaceChildren(...buttons, first), first.focus({ preventScroll: true }));
   const question = () => {
-    const agree = textButton(yes, () => (back(), run()));
-    row.replaceChildren(h("span", {}, ask), agree, textButton("Keep", back));
+    const agree = textButton(yes, onSingleClick(() => (back(), run())));
+    row.replaceChildren(h("span", {}, ask), agree, textButton("Keep", onSingleClick(back)));
     agree.focus();
   };
-  back();
+  row.append(...buttons, first);
   return row;
 }
 

@@ -1,6 +1,7 @@
 // The form that measures models: one of them, or several beside the original.
 
 import { h, textButton } from "../dom.js";
+import { keepFocus } from "../redraw.js";
 import { attempt, post } from "../requests.js";
 import { labelled, setOptions } from "./fields.js";
 import { bytes } from "./format.js";
@@ -24,8 +25,9 @@ export class MeasureCard {
     });
     this.tasks.node.classList.add("wide");
     this.tokens = h("input", { type: "number", min: "32", step: "1", value: "8192" });
-    this.evaluate = textButton("Evaluate", () => this.#start("evaluate"), { id: "evaluate-start" });
-    this.compare = textButton("Compare", () => this.#start("compare"), { kind: "primary", id: "compare-start" });
+    this.evaluate = textButton("Evaluate", () => this.#start("evaluate"), { id: "evaluate-start", disabled: true });
+    const primary = { kind: "primary", id: "compare-start", disabled: true };
+    this.compare = textButton("Compare", () => this.#start("compare"), primary);
     const about =
       "Evaluate measures one model. Compare measures the original and every model that is ticked on the same text, " +
       "and shows their answers side by side.";
@@ -54,6 +56,7 @@ export class MeasureCard {
     if (!this.drawn) this.original.value = able.find((model) => model.full)?.name ?? NONE;
     this.drawn = true;
     const ticked = new Set(this.#ticked());
+    const [legend] = this.models.children;
     const box = ({ name, size_bytes: size }) =>
       h(
         "label",
@@ -61,7 +64,8 @@ export class MeasureCard {
         h("input", { type: "checkbox", value: name, checked: ticked.has(name) }),
         h("span", {}, `${name} (${bytes(size)})`),
       );
-    this.models.replaceChildren(this.models.firstElementChild, ...able.map(box));
+    const boxes = able.map(box);
+    keepFocus(this.models, () => this.models.replaceChildren(legend, ...boxes));
     this.#check();
   }
 

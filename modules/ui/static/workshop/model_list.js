@@ -1,6 +1,7 @@
 // The list of models and adapters, each with Rename and Discard, and what is in the trash.
 
 import { h, textButton } from "../dom.js";
+import { drawRows, keepFocus } from "../redraw.js";
 import { bytes } from "./format.js";
 import { askingRow } from "./made.js";
 
@@ -22,19 +23,21 @@ export class ModelList {
   }
 
   update({ models, adapters, trash }) {
-    const known = JSON.stringify([models, adapters]);
-    // A new name may be half typed.
-    if (known !== this.known) {
-      const rows = models.map((one) => this.#row(one, ""));
-      this.list.replaceChildren(...rows, ...adapters.map((one) => this.#row(one, "LoRA adapter")));
-    }
-    this.known = known;
-    this.trash.hidden = !trash.length;
+    const label = (kind) => (one) => ({ name: one.name, size: one.size_bytes, kind });
+    const all = [...models.map(label("")), ...adapters.map(label("LoRA adapter"))];
+    // A row may have a new name that is half typed, or a question.
+    drawRows(
+      this.list,
+      all,
+      ({ name }) => name,
+      (one) => this.#row(one),
+    );
     const row = ({ id, name }) => h("li", {}, `${name} `, textButton("Restore", () => this.actions.restore(id)));
-    this.trash.lastElementChild.replaceChildren(...trash.map(row));
+    drawRows(this.trash.lastElementChild, trash, ({ id }) => id, row);
+    this.trash.hidden = !trash.length;
   }
 
-  #row({ name, size_bytes: size }, kind) {
+  #row({ name, size, kind }) {
     const item = h("li", { "data-model": name });
     const buttons = [textButton("Rename", () => form())];
     const row = askingRow(buttons, {
@@ -45,7 +48,7 @@ export class ModelList {
     });
     const title = h("div", { class: "method-head" }, h("strong", {}, name), h("span", { class: "quiet" }, bytes(size)));
     if (kind) title.append(h("span", { class: "tag" }, kind));
-    const show = () => item.replaceChildren(title, row);
+    const show = () => keepFocus(item, () => item.replaceChildren(title, row), row.firstElementChild);
     const form = () => {
       const entry = this.#form(name, show);
       item.replaceChildren(entry);
@@ -59,11 +62,8 @@ export class ModelList {
   #form(name, back) {
     const input = h("input", { type: "text", value: name, autocomplete: "off", "aria-label": `New name of ${name}` });
     const save = textButton("Save", () => {}, { kind: "primary", type: "submit" });
-    const submit = async (event) => {
-      event.preventDefault();
-      save.disabled = true;
+    const submit = async () => {
       if (input.value.trim() === name || (await this.actions.rename(name, input.value.trim()))) back();
-      save.disabled = false;
     };
     const escape = (event) => {
       if (event.key !== "Escape") return;

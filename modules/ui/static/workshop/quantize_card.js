@@ -1,6 +1,6 @@
 // The form that makes a quantized model: method, its settings, calibration text and name.
 
-import { h, textButton } from "../dom.js";
+import { clearSent, h, textButton } from "../dom.js";
 import { attempt, post } from "../requests.js";
 import { labelled, setOptions, settingField } from "./fields.js";
 import { bytes, duration } from "./format.js";
@@ -24,8 +24,10 @@ export class QuantizeCard {
     this.text = new TextField("Calibration text", { id: "quantize-text", sample: SAMPLE, endings: TEXTS });
     this.name = h("input", { type: "text", placeholder: "the model's name and the method", autocomplete: "off" });
     this.estimate = h("p", { class: "quiet", id: "quantize-estimate", "aria-live": "polite", hidden: true });
-    this.estimateButton = textButton("Estimate time and memory", () => this.#estimate(), { id: "quantize-plan" });
-    this.button = textButton("Start", () => this.start(), { kind: "primary", id: "quantize-start" });
+    // Until the models are known, there is nothing to start.
+    const [plan, start] = [{ id: "quantize-plan", disabled: true }, { id: "quantize-start", disabled: true }];
+    this.estimateButton = textButton("Estimate time and memory", () => this.#estimate(), plan);
+    this.button = textButton("Start", () => this.start(), { kind: "primary", ...start });
     const choice = [labelled("Model", this.model), labelled("Method", this.method)];
     this.node = h(
       "section",
@@ -134,9 +136,7 @@ export class QuantizeCard {
     const job = this.#job();
     this.#clearEstimate();
     this.asked = job;
-    this.estimateButton.disabled = true;
     const found = await attempt(() => post("/workshop/plan", job));
-    this.estimateButton.disabled = false;
     // The form was changed in the time between.
     if (found === false || this.asked !== job || !found.estimate) return;
     this.estimate.textContent = estimateText(found.estimate);
@@ -149,11 +149,10 @@ export class QuantizeCard {
   }
 
   async start() {
-    this.button.disabled = true;
+    const name = this.name.value;
     const answer = await attempt(() => post("/workshop/jobs", this.#job()));
-    this.button.disabled = false;
     if (answer === false) return;
-    this.name.value = "";
+    clearSent(this.name, name);
     this.started(answer.id);
   }
 }

@@ -1,7 +1,7 @@
 // The first card of the Workshop: which method fits a model, this machine and what matters.
 
 import { h, textButton } from "../dom.js";
-import { attempt, post } from "../requests.js";
+import { attempt, post, turns } from "../requests.js";
 import { dropdown, labelled, setOptions, ticked } from "./fields.js";
 import { bytes, number } from "./format.js";
 
@@ -39,7 +39,8 @@ export class RecommendCard {
   constructor({ quantize }) {
     this.quantize = quantize;
     this.model = h("select", { id: "recommend-model" });
-    this.aim = dropdown(Object.entries(AIMS), "balance");
+    this.aim = dropdown(Object.entries(AIMS), "balance", () => (this.aimChosen = true));
+    this.turn = turns();
     this.context = h("input", { type: "number", min: "0", step: "1", placeholder: "as the loader sets it" });
     this.hardware = dropdown(Object.entries(HARDWARE), "", () => this.#chooseHardware());
     this.hardware.id = "recommend-hardware";
@@ -52,7 +53,8 @@ export class RecommendCard {
     ];
     this.fineTune = h("input", { type: "checkbox", id: "recommend-fine-tune" });
     this.text = h("input", { type: "checkbox", checked: true, id: "recommend-calibration" });
-    this.button = textButton("Recommend", () => this.run(), { kind: "primary", id: "recommend-start" });
+    const off = { kind: "primary", id: "recommend-start", disabled: true };
+    this.button = textButton("Recommend", () => this.run(), off);
     this.answer = h("div", { id: "recommendation", "aria-live": "polite" });
     const form = [
       labelled("Model in full precision", this.model),
@@ -81,8 +83,8 @@ export class RecommendCard {
       full.map(({ name, size_bytes: size }) => [name, `${name} (${bytes(size)})`]),
     );
     this.button.disabled = !full.length;
-    if (!this.started) this.aim.value = aim;
-    this.started = true;
+    if (!this.aimChosen) this.aim.value = aim;
+    this.aimChosen = true;
     if (!full.length)
       this.answer.replaceChildren(h("p", { class: "quiet" }, "Put a model in 16 or 32 bits into models/ first."));
   }
@@ -102,12 +104,14 @@ export class RecommendCard {
     return `${kind}:${this.memory.value}GiB${main}`;
   }
 
+  /** Remove the answer, and what is still awaited: they are about other choices. */
   #clear() {
+    this.turn();
     this.answer.replaceChildren();
   }
 
   async run() {
-    this.button.disabled = true;
+    const isLatest = this.turn();
     const request = {
       model: this.model.value,
       aim: this.aim.value,
@@ -117,8 +121,7 @@ export class RecommendCard {
       calibration: this.text.checked,
     };
     const found = await attempt(() => post("/workshop/recommend", request));
-    this.button.disabled = false;
-    if (found !== false) this.#show(found);
+    if (found !== false && isLatest()) this.#show(found);
   }
 
   #show(found) {

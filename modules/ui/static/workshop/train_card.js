@@ -1,6 +1,6 @@
 // The form that trains a LoRA adapter: model, data and settings.
 
-import { h, textButton } from "../dom.js";
+import { clearSent, h, textButton } from "../dom.js";
 import { attempt, post } from "../requests.js";
 import { labelled, setOptions, settingField } from "./fields.js";
 import { bytes } from "./format.js";
@@ -24,7 +24,7 @@ export class TrainCard {
     this.name = h("input", { type: "text", placeholder: "the model's name and -lora", autocomplete: "off" });
     this.settings = h("div", { class: "fields", id: "train-settings" });
     this.rest = h("details", {}, h("summary", {}, "More settings"), h("div", { class: "fields" }));
-    this.button = textButton("Train", () => this.start(), { kind: "primary", id: "train-start" });
+    this.button = textButton("Train", () => this.start(), { kind: "primary", id: "train-start", disabled: true });
     const about =
       "Teaches a model something new: facts, a tone, a format of answers. The result is a LoRA adapter, a small " +
       "folder beside the model, which stays as it is.";
@@ -72,12 +72,11 @@ export class TrainCard {
       const value = changed();
       if (value !== null) settings[setting.name] = value;
     }
-    const form = { model: this.model.value, name: this.name.value.trim(), text: this.data.value() };
-    this.button.disabled = true;
+    const name = this.name.value;
+    const form = { model: this.model.value, name: name.trim(), text: this.data.value() };
     const answer = await attempt(() => post("/workshop/jobs", { kind: "train", ...form, settings }));
-    this.button.disabled = false;
     if (answer === false) return;
-    this.name.value = "";
+    clearSent(this.name, name);
     this.started(answer.id);
   }
 }

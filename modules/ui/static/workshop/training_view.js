@@ -1,6 +1,7 @@
 // A training: the curve of its loss while it runs, and its answers to the sample prompt.
 
 import { h } from "../dom.js";
+import { keepFocus } from "../redraw.js";
 import { attempt, get } from "../requests.js";
 import { axes, s } from "./axes.js";
 import { number } from "./format.js";
@@ -27,7 +28,8 @@ export class TrainingView {
     if (!this.node.open || performance.now() - this.read < PACE) return;
     this.read = performance.now();
     const found = await attempt(() => get(`/workshop/jobs/${this.id}/training`));
-    if (found !== false) this.node.lastElementChild.replaceChildren(...drawTraining(found));
+    const body = this.node.lastElementChild;
+    if (found !== false) keepFocus(body, () => body.replaceChildren(...drawTraining(found)));
   }
 }
 

@@ -22,6 +22,27 @@ from tests.support.models import write_model_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Features of Chromium that are switched off. The last three are pages for its address bar, which it would load and run
+# for each window: a third of the processor time of opening a page. The others are those that Playwright switches off,
+# as Chromium takes the last of several lists.
+FEATURES_OFF = (
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable",
+    "LensOverlay",
+    "MediaRouter",
+    "PaintHolding",
+    "ThirdPartyStoragePartitioning",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "OptimizationHints",
+    "NetworkTimeServiceQuerying",
+    "AimEnabled",
+    "PreconnectToSearch",
+    "WebUIOmniboxAimPopup",
+    "WebUIOmniboxFullPopup",
+    "WebUIOmniboxPopup",
+)
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -30,11 +51,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--disable-features={','.join(FEATURES_OFF)}",
 )
-# While a page is being left, Gradio's script closes its stream of events, logs that as an error, and opens another one
-# if an event joined the queue just now. The host answers 404, which is right: no page reads that stream.
-LEFT = "addEventListener('beforeunload', () => { console.error = () => {}; });"
-
 # Delays each answer to the page by a random time, at most so many milliseconds. It finds code that relies on the order.
 LATE = """{
     const fetched = window.fetch;

@@ -294,7 +294,7 @@ def test_a_disk_that_fills_up_leaves_nothing_of_the_copy_and_names_the_machine(
     # The same words reach the person at the host, to whom "this machine" would be the host.
     usage = shutil.disk_usage(tmp_path)._replace(free=10)
     monkeypatch.setattr("modules.loading.nodes.model_copy.shutil.disk_usage", lambda path: usage)
-    with pytest.raises(PaddockError, match=r"10 B are free in the node's models folder\. Free some disk space there"):
+    with pytest.raises(PaddockError, match=r"10 bytes are free in the node's models folder\. Free some disk space"):
         _copy(models, folder, lambda: None)
     monkeypatch.undo()
     _copy(models, folder, lambda: None)

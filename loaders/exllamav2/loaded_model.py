@@ -14,6 +14,7 @@ from loaders.exllamav2.model_setup import apply_settings, extends_context, lengt
 from loaders.exllamav2.spec import Settings
 from modules.families.drafts import find_draft_model, other_vocabulary
 from modules.protocol.errors import ModelError
+from modules.worker.draft_tokens import check_same_tokens
 from modules.worker.engine import Report
 from modules.worker.exllama.lengths import Lengths, context_note
 
@@ -118,6 +119,7 @@ def _load_draft(
     tokens = read_tokenizer(exl, config, folder).actual_vocab_size
     if tokens != own_tokenizer.actual_vocab_size:
         raise other_vocabulary(folder.name, path.name, (tokens, own_tokenizer.actual_vocab_size))
+    check_same_tokens(path, folder)
     draft_settings = Settings(
         cache_type=settings.cache_type, flash_attention=settings.flash_attention, reserve=settings.reserve
     )

@@ -26,14 +26,17 @@ _SHARED = (
 
 @dataclass(frozen=True)
 class DraftSource:
-    """Makes a drafter for each reply. `model`: the draft model, which stays loaded between them."""
+    """Makes a drafter for each reply. `model`: the draft model, which stays loaded between them. `shared`: tokens that
+    it and the model have."""
 
     settings: Settings
     model: NativeModel | None
+    shared: int = 0
 
     def start(self, prompt: Sequence[int], cancelled: threading.Event) -> Drafter:
         """Return a drafter for the reply to a prompt. `cancelled` ends its reading."""
-        model = _NativeDraftModel(self.model, self.settings.batch, cancelled) if self.model else None
+        batch = self.settings.batch
+        model = _NativeDraftModel(self.model, batch, self.shared, cancelled) if self.model else None
         return start_drafter(self.settings, prompt, model)
 
 
@@ -52,28 +55,36 @@ def load_drafts(
     report("Loading the draft model", None)
     own = Settings(**{name: getattr(settings, name) for name in _SHARED})
     drafts, _ = load_native(lib, file, own, native.size, read_keys(file).pools, log, lambda text, fraction: None)
-    return DraftSource(settings, drafts)
+    shared = min(int(lib.llama_vocab_n_tokens(one.vocab)) for one in (native, drafts))
+    return DraftSource(settings, drafts, shared)
 
 
 @dataclass(frozen=True)
 class _NativeDraftModel:
-    """A drafts.DraftModel. `batch`: tokens of a prompt that are read in one step."""
+    """A drafts.DraftModel. `batch`: tokens of a prompt that are read in one step; `shared`: tokens that both have."""
 
     native: NativeModel
     batch: int
+    shared: int
     cancelled: threading.Event
 
+    def _known(self, tokens: list[int]) -> list[int]:
+        """Return the tokens with the first one in place of those that this model does not have."""
+        return [token if token < self.shared else 0 for token in tokens]
+
     def keep(self, tokens: list[int]) -> int:
-        return self.native.keep_prefix(tokens)
+        return self.native.keep_prefix(self._known(tokens))
 
     def drop(self, count: int) -> bool:
         return self.native.drop(count)
 
     def read(self, tokens: list[int]) -> tuple[int, float]:
+        tokens = self._known(tokens)
         if len(tokens) == 1:
             self.native.append(tokens[0])
         elif not self.native.read(tokens, self.batch, self.cancelled):
             return 0, 0.0
-        logits = self.native.logits()
+        # The model knows no token beyond those that both have.
+        logits = self.native.logits()[: self.shared]
         likeliest = int(logits.argmax())
         return likeliest, 1 / float(importlib.import_module("numpy").exp(logits - logits[likeliest]).sum())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from loaders.llamacpp.variants import VARIANTS
+from modules.families.draft_vocabulary import MOST_DIFFERENT
 from modules.families.drafts import DraftSettings, draft_demand
 from modules.families.gguf_quantization import GGUF, held_whole_tensors
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf
@@ -20,6 +22,8 @@ from modules.protocol.model_purpose import READERS
 @dataclass(frozen=True)
 class Settings(DraftSettings, LlamaCppSettings):
     """llama.cpp's settings, and those of drafts."""
+
+    most_different: ClassVar[int] = MOST_DIFFERENT
 
 
 def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:

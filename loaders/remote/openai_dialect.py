@@ -60,7 +60,7 @@ class OpenAi:
         length = entry.get("max_model_len") or entry.get("context_length") or entry.get("context_window")
         sees, hears = entry.get("sees_images"), entry.get("hears_audio")  # of another Paddock
         return ModelDescription(
-            context=length if isinstance(length, int) else 0,
+            context=length if isinstance(length, int) and length > 1 else 0,
             sees_images=sees if isinstance(sees, bool) else None,
             hears_audio=hears if isinstance(hears, bool) else None,
         )

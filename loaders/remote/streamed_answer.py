@@ -39,7 +39,8 @@ class StreamedAnswer:
         """Return the text in the event. Raises ServerError if the event is an error."""
         if event.get("error"):
             raise self._failed(error_message_in(event))
-        for warning in event.get("warnings") or []:
+        warnings = event.get("warnings")
+        for warning in warnings if isinstance(warnings, list) else []:
             if str(warning) not in self.warnings:
                 self.warnings.append(str(warning))
         text = ""
@@ -72,7 +73,7 @@ class StreamedAnswer:
         self._logprobs += found or []
 
     def _choice(self, choice: dict[str, Any]) -> str:
-        part = choice.get("delta") or choice.get("message") or {}
+        part = _object(choice.get("delta")) or _object(choice.get("message"))
         found = choice.get("text") or part.get("content")
         # A replacement character stands for bytes that are not valid UTF-8. The rest is text.
         text = found.replace("\ufffd", "") if isinstance(found, str) else ""
@@ -98,8 +99,8 @@ class StreamedAnswer:
         if isinstance(usage, dict):
             self.prompt_tokens = _whole(usage.get("prompt_tokens")) or self.prompt_tokens
             self.tokens = _whole(usage.get("completion_tokens")) or self.tokens
-            details = usage.get("prompt_tokens_details")
-            self.cached_tokens = _whole((details or {}).get("cached_tokens")) or self.cached_tokens
+            details = _object(usage.get("prompt_tokens_details"))
+            self.cached_tokens = _whole(details.get("cached_tokens")) or self.cached_tokens
         timings = event.get("timings")
         if isinstance(timings, dict):
             self.tokens = _whole(timings.get("predicted_n")) or self.tokens
@@ -130,6 +131,11 @@ class StreamedAnswer:
             ),
             dead=False,
         )
+
+
+def _object(value: object) -> Mapping[str, object]:
+    """Return an object of JSON, {} for anything else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _whole(value: object) -> int:

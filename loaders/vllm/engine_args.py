@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from loaders.vllm.spec import Settings
-from modules.families.drafts import check_one_model, find_draft_model, no_heads
+from modules.families.drafts import check_one_model, find_draft_model, no_heads, other_vocabulary
 from modules.protocol.errors import SettingError
 from modules.protocol.schema import describe
+from modules.worker.draft_tokens import check_same_tokens
+from modules.worker.hf.model_files import check_folder
 
 # Read when vLLM is imported. No telemetry. Processes are spawned, not forked. The engine runs in this process, since
 # passing every token between processes cost a third of the speed.
@@ -33,6 +36,9 @@ _GIB = 2**30
 # in it before.
 _DRAFT_TOKENS = 5
 _LEAST_MATCH, _MOST_MATCH = 2, 4
+# A system allows AMX to a process and its forks, not to one that is started anew.
+_SPAWNED = Path(__file__).parent / "spawned"
+_CPU_WORKER = "amx_worker.AmxWorker"
 _LEAST_CACHE = 64 * 2**20
 _CONTEXTS_ON_CPU = 2
 
@@ -72,6 +78,8 @@ def engine_arguments(
         # The model's sampling defaults would change what neutral parameters mean.
         "generation_config": "vllm",
     }
+    if cpu:
+        arguments["worker_cls"] = _CPU_WORKER
     if settings.quantization != "auto":
         arguments["quantization"] = settings.quantization
     if settings.executor != "auto":
@@ -83,9 +91,8 @@ def engine_arguments(
     if settings.cache_gb:
         arguments["kv_cache_memory_bytes"] = int(settings.cache_gb * _GIB)
     elif cpu:
-        arguments["kv_cache_memory_bytes"] = max(
-            _LEAST_CACHE, _CONTEXTS_ON_CPU * context * cache_bytes_per_token(config)
-        )
+        token = cache_bytes_per_token(config) + _draft_bytes_per_token(path, settings)
+        arguments["kv_cache_memory_bytes"] = max(_LEAST_CACHE, _CONTEXTS_ON_CPU * context * token)
     if drafts := _drafts(path, settings, config):
         arguments["speculative_config"] = drafts
     return arguments
@@ -116,10 +123,21 @@ def _drafts(path: Path, settings: Settings, config: Mapping[str, object]) -> dic
         return {"method": "mtp", "num_speculative_tokens": settings.draft_tokens or heads}
     count = {"num_speculative_tokens": settings.draft_tokens or _DRAFT_TOKENS}
     if named:
-        return {"model": str(find_draft_model(named, path)), **count}
+        folder = find_draft_model(named, path)
+        _check_draft(path, config, folder)
+        return {"model": str(folder), **count}
     if settings.ngram_draft:
         return {"method": "ngram", "prompt_lookup_min": _LEAST_MATCH, "prompt_lookup_max": _MOST_MATCH, **count}
     return {}
+
+
+def _check_draft(path: Path, config: Mapping[str, object], draft: Path) -> None:
+    """Raise ModelError unless the draft model has the model's tokens, and embeddings of the same size, which vLLM needs
+    too."""
+    own, other = (_number(_text_config(one), "vocab_size") for one in (config, check_folder(draft)))
+    if own and other and own != other:
+        raise other_vocabulary(draft.name, path.name, (other, own))
+    check_same_tokens(path, draft)
 
 
 def _heads(config: Mapping[str, object]) -> int:
@@ -131,13 +149,26 @@ def _heads(config: Mapping[str, object]) -> int:
 
 def cache_bytes_per_token(config: Mapping[str, object]) -> int:
     """Return the bytes that one token takes in the cache: keys and values of every layer, at most 4 bytes each."""
-    text = config.get("text_config")
-    found = text if isinstance(text, dict) else config
+    found = _text_config(config)
     heads = _number(found, "num_attention_heads") or 1
     kv_heads = _number(found, "num_key_value_heads") or heads
     head = _number(found, "head_dim") or (_number(found, "hidden_size") or 4096) // heads
     size = 4 if "32" in str(found.get("dtype") or found.get("torch_dtype") or "") else 2
     return 2 * (_number(found, "num_hidden_layers") or 32) * kv_heads * head * size
+
+
+def _draft_bytes_per_token(path: Path, settings: Settings) -> int:
+    """Return what `cache_bytes_per_token` does for the draft model, which shares the cache; 0 without one."""
+    named = settings.draft_model.strip()
+    return cache_bytes_per_token(check_folder(find_draft_model(named, path))) if named else 0
+
+
+def make_importable(arguments: Mapping[str, object]) -> None:
+    """Put the module of `worker_cls` on the import path, which processes that vLLM spawns get too.
+
+    Its folder has no other module of Paddock."""
+    if arguments.get("worker_cls") == _CPU_WORKER and str(_SPAWNED) not in sys.path:
+        sys.path.append(str(_SPAWNED))
 
 
 def make_engine(arguments: dict[str, object]) -> Any:
@@ -152,10 +183,17 @@ def engine_config(arguments: dict[str, object]) -> Any:
 
 def _engine_args(arguments: dict[str, object]) -> Any:
     kinds = importlib.import_module("vllm.engine.arg_utils")
+    make_importable(arguments)
     outputs = importlib.import_module("vllm.config").StructuredOutputsConfig
     # A weak model would fill the free whitespace of a JSON schema for ever.
     grammars = outputs(backend="xgrammar", disable_any_whitespace=True)
     return kinds.EngineArgs(structured_outputs_config=grammars, **arguments)
+
+
+def _text_config(config: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the part of config.json that describes the text model."""
+    text = config.get("text_config")
+    return text if isinstance(text, dict) else config
 
 
 def _number(config: Mapping[str, object], name: str) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from loaders.vllm.quantization import cpu_features, format_problem, processor_problem
 from modules.families.card_builds import CudaBuild
-from modules.families.drafts import HeadDraftSettings, draft_bytes
+from modules.families.drafts import HeadDraftSettings, draft_bytes, draft_demand
 from modules.families.node_spread import NODE_CHOICES, spread_over_nodes
 from modules.protocol.loader_spec import LoaderSpec
 from modules.protocol.memory_demand import MEBIBYTE, Demand
@@ -23,6 +24,8 @@ _MODEL = "Model"
 @dataclass(frozen=True)
 class Settings(HeadDraftSettings):
     """How vLLM loads and runs a model. Each help names vLLM's own argument."""
+
+    same_rows: ClassVar[bool] = True
 
     context: int = setting(
         8192,
@@ -219,8 +222,9 @@ def _claim(facts: ModelFacts, machine: Machine) -> Claim | None:
 def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     """Return the memory that a load takes.
 
-    On cards vLLM fills its share with cache. Elsewhere it takes two contexts, or what the KV cache setting says. Where
-    a model is spread over several devices, each part has a process.
+    On cards vLLM fills its share with cache. Elsewhere it takes two contexts, or what the KV cache setting says. A
+    draft model's keys and values lie in the same cache. Where a model is spread over several devices, each part has a
+    process.
     """
     context = min(settings.context, facts.context or settings.context)
     bits = 8 if settings.cache_type.startswith("fp8") else 16
@@ -231,10 +235,9 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
     cache_bytes = int(settings.cache_gb * 1024 * MEBIBYTE) or None
     if machine.has("cuda") and not cache_bytes:
         room = settings.memory_share * sum(gpu.total_bytes for gpu in machine.gpus if gpu.kind == "cuda")
-        cache_bytes = max(0, int(room) - facts.size_bytes)
-    return Demand(
+        cache_bytes = max(0, int(room) - facts.size_bytes - draft_bytes(settings.draft_model, Path(facts.path)))
+    demand = Demand(
         process=(680 + (600 * spread if spread > 1 or settings.executor != "auto" else 0)) * MEBIBYTE,
-        extra_weights=draft_bytes(settings.draft_model, Path(facts.path)),
         context=context,
         cache_tokens=2 * context,
         cache_bits=(bits, bits),
@@ -245,6 +248,8 @@ def _memory(facts: ModelFacts, settings: Settings, machine: Machine) -> Demand:
         logits=settings.slots,
         gpu_process=500 * MEBIBYTE,
     )
+    own = demand if cache_bytes is None else replace(demand, cache_bytes=0)
+    return replace(demand, draft=draft_demand(settings.draft_model, Path(facts.path), own))
 
 
 # The wheel of vLLM 0.32 is built with torch's CUDA 13.0.

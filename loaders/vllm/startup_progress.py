@@ -75,6 +75,14 @@ def startup_error(name: str, output: str) -> PaddockError:
     detail = output[-8000:]
     kind, words = causes[0] if causes else ("", "")
     short = re.sub(r"\s+", " ", words)[:400].rstrip(".")
+    if "less than desired" in words:
+        # vLLM takes a share of the device at once, of which other programs have a part.
+        return OutOfMemory(
+            f"Not enough memory for {name}: {short}. Lower GPU memory utilization (memory_share), or close other "
+            "programs that use this memory.",
+            detail=detail,
+            lower=("memory_share",),
+        )
     if _MEMORY.search(words) or (not causes and _MEMORY.search(output)):
         return OutOfMemory(
             f"Not enough memory for {name}: {short or 'it ran out'}. Lower Context length or KV cache, or choose a "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from modules.families.drafts import check_one_model, no_heads
+from modules.families.drafts import HeadDraftSettings, check_one_model, find_draft_model, no_heads
 from modules.protocol.errors import ModelError, SettingError
 from modules.worker.llama.draft_file import fitting_draft
 from modules.worker.llama.gguf_keys import read_keys
@@ -44,7 +44,7 @@ def set_drafts(xllamacpp: Any, params: Any, settings: Any, model: Path) -> None:
         params.load_mtp = True
         kinds.append("DRAFT_MTP")
     elif settings.draft_model.strip():
-        drafts.draft.mparams.path = str(fitting_draft(settings.draft_model, model))
+        drafts.draft.mparams.path = str(fitting_draft(settings.draft_model, model, unused_only=settings.unused_only))
         drafts.draft.n_gpu_layers = settings.gpu_layers
         kinds.append("DRAFT_SIMPLE")
     if settings.mtp_draft or settings.draft_model.strip():
@@ -53,6 +53,15 @@ def set_drafts(xllamacpp: Any, params: Any, settings: Any, model: Path) -> None:
         drafts.draft.n_max = min(settings.draft_tokens or drafts.draft.n_max, room)
     if kinds:
         drafts.types = [getattr(xllamacpp.common_speculative_type, f"COMMON_SPECULATIVE_TYPE_{kind}") for kind in kinds]
+
+
+def draft_bans(settings: HeadDraftSettings, model: Path) -> list[list[object]]:
+    """Return the biases that keep the model from tokens which its draft model does not have: the server would end."""
+    named = settings.draft_model.strip()
+    if not named:
+        return []
+    own, other = (read_keys(file).vocabulary for file in (model, find_draft_model(named, model)))
+    return [[token, False] for token in range(other, own)]
 
 
 def _check_heads(model: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from loaders.xllamacpp.variants import VARIANTS
+from modules.families.draft_vocabulary import MOST_DIFFERENT
 from modules.families.drafts import HeadDraftSettings, draft_demand
 from modules.families.gguf_quantization import GGUF
 from modules.families.llama_cpp import SAMPLERS, LlamaCppSettings, hardware_reason, is_gguf
@@ -25,6 +27,10 @@ _IMAGES = "Images and sound"
 @dataclass(frozen=True)
 class Settings(HeadDraftSettings, LlamaCppSettings):
     """llama.cpp's settings, and those of its server."""
+
+    most_different: ClassVar[int] = MOST_DIFFERENT
+    # The server ends the process at a token that the draft model does not have (build 11549).
+    unused_only: ClassVar[bool] = True
 
     slots: int = setting(
         2,

@@ -15,6 +15,7 @@ from typing import Any
 
 from loaders.xllamacpp.completion_request import adapter_error, completion_request, server_error
 from loaders.xllamacpp.completion_stream import CompletionStream, reply_logprobs, with_timings
+from loaders.xllamacpp.drafts import draft_bans
 from loaders.xllamacpp.embeddings import server_embeddings
 from loaders.xllamacpp.library import library_path
 from loaders.xllamacpp.load_progress import report_load_progress
@@ -62,13 +63,11 @@ class Engine(EngineBase):
         self._local = LocalServer("", "")
         self._keys = GgufKeys()
         self._context = 0
-        # The most tokens of an input to embed.
-        self._micro_batch = 0
+        self._micro_batch = 0  # the most tokens of an input to embed
         self._path = Path()
         self._scorer: Scorer | None = None
         self._server_lock = ReadWriteLock()
-        # Names of special tokens that are shown as text, and the token with which the chat template ends a reply if
-        # llama.cpp does not know it.
+        # Names of special tokens shown as text, and the end token of the chat template if llama.cpp does not know it.
         self._visible: tuple[str, ...] = ()
         self._end = ""
         self._media: Media | None = None
@@ -82,6 +81,7 @@ class Engine(EngineBase):
         if self.templates and not self.reads_only:
             self.templates.start()
         check_settings(settings)
+        self._bans = draft_bans(settings, path)
         self._keys = read_keys(path)
         trained = self._keys.trained_context
         if self.reads_only:
@@ -195,8 +195,7 @@ class Engine(EngineBase):
 
     def _prompt(self, text: str, add_bos: bool) -> list[int]:
         """Return the token ids of a prompt. Raises PromptError."""
-        tokens = self._prompts.prompt(text, add_bos)
-        if not tokens:
+        if not (tokens := self._prompts.prompt(text, add_bos)):
             raise PromptError("The prompt is empty, and this model has no start token. Write something.")
         return tokens
 
@@ -212,6 +211,7 @@ class Engine(EngineBase):
         # An end token that the server does not know is made visible, and used as a stop text.
         ends = [self._end] if self._end and not params.ban_eos_token else []
         body = completion_request(prompt, params, seed, self._context, self._keys.control, (*self._visible, *ends))
+        body["logit_bias"] += self._bans
         body["n_probs"] = max(1, request.logprobs) if request.logprobs >= 0 else 0
         stop = StopFilter([*params.stop, *ends])
         first, last, logprobs = 0.0, dict[str, Any](), list[ReplyLogprob]()

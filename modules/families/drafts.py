@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from modules.protocol.errors import ModelError, SettingError
 from modules.protocol.memory_demand import Demand, DraftDemand
@@ -16,7 +17,16 @@ from modules.protocol.schema import DRAFTS, setting
 
 @dataclass(frozen=True)
 class DraftSettings:
-    """Where drafts come from. Both may be on: the text is asked first, then the draft model."""
+    """Where drafts come from. Both may be on: the text is asked first, then the draft model.
+
+    `most_different`: how many tokens at the end of the vocabulary the model or its draft model may have alone.
+    `unused_only`: only where they are marked as unused. `same_rows`: both need embeddings of the same size, with what
+    pads them.
+    """
+
+    most_different: ClassVar[int] = 0
+    unused_only: ClassVar[bool] = False
+    same_rows: ClassVar[bool] = False
 
     ngram_draft: bool = setting(
         False,

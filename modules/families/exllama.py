@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modules.families.drafts import DraftSettings, draft_bytes
+from modules.families.drafts import DraftSettings, draft_demand
 from modules.protocol.memory_demand import MEBIBYTE, Demand, parse_split
 from modules.protocol.model_facts import ModelFacts
 from modules.protocol.schema import setting
@@ -91,16 +91,16 @@ def memory_demand(
     """Return the memory that a load takes, all on cards.
 
     `cache_bits`: per element of keys and of values; a quantized cache has a 16-bit scale for each 32 elements.
-    `main_memory`: bytes that the engine takes there beside itself.
+    `main_memory`: bytes that the engine takes there beside itself. A draft model has a cache of as many tokens and the
+    same type.
     """
     context = settings.context
     if context == type(settings).context and facts.context:
         context = min(context, facts.context)
-    return Demand(
+    demand = Demand(
         process=1200 * MEBIBYTE + main_memory,
-        extra_weights=draft_bytes(settings.draft_model, Path(facts.path)),
         context=context,
-        cache_tokens=settings.cache_tokens,
+        cache_tokens=max(context, settings.cache_tokens),
         cache_bits=cache_bits,
         batch=settings.batch,
         activation=2,
@@ -108,3 +108,4 @@ def memory_demand(
         gpu_split=parse_split(settings.gpu_split),
         gpu_process=500 * MEBIBYTE,
     )
+    return replace(demand, draft=draft_demand(settings.draft_model, Path(facts.path), demand))

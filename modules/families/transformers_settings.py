@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
-from modules.families.drafts import DraftSettings, draft_bytes
+from modules.families.draft_vocabulary import MOST_DIFFERENT
+from modules.families.drafts import DraftSettings, draft_demand
 from modules.protocol.memory_demand import MEBIBYTE, Demand, dtype_bits, parse_split
 from modules.protocol.model_facts import Machine, ModelFacts
 from modules.protocol.model_purpose import READERS
@@ -20,6 +22,8 @@ _CONTEXT = "Context"
 @dataclass(frozen=True)
 class TransformersSettings(DraftSettings):
     """How a Transformers model is placed and run, whatever its quantization."""
+
+    most_different: ClassVar[int] = MOST_DIFFERENT
 
     context: int = setting(
         8192,
@@ -146,7 +150,8 @@ def memory_demand(
 
     weight_bits: bits per weight if the layers are packed while they load. 0: as on disk if the files are packed, else
     as in the data type. Embeddings, head and cache always have the data type. The cache grows with the text by a
-    quarter of its length at a time. A model that only reads has no cache, and computes a text at once.
+    quarter of its length at a time. A model that only reads has no cache, and computes a text at once. A draft model
+    has the data type of the model, and lies whole on the device of its input.
     """
     on_gpu = settings.device_map != "cpu" and (machine.has("cuda") or machine.has("rocm"))
     bits = dtype_bits(settings.dtype, machine, on_gpu)
@@ -154,9 +159,8 @@ def memory_demand(
     context = min(settings.context, int(facts.context * stretch) or settings.context)
     packed = facts.format in ("gptq", "awq", "hqq", "bitsandbytes")
     reads_only = facts.purpose in READERS
-    return Demand(
+    demand = Demand(
         process=process,
-        extra_weights=0 if reads_only else draft_bytes(settings.draft_model, Path(facts.path)) * bits // 16,
         weight_bits=weight_bits or (0 if packed else bits),
         other_bits=bits,
         context=context,
@@ -172,3 +176,7 @@ def memory_demand(
         gpu_split=parse_split(settings.gpu_memory),
         gpu_process=500 * MEBIBYTE,
     )
+    if reads_only:
+        return demand
+    own = replace(demand, weight_bits=bits, unpacking=0, gpu_cards=(0,) if on_gpu else (), gpu_split=())
+    return replace(demand, draft=draft_demand(settings.draft_model, Path(facts.path), own))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import time
 from functools import lru_cache
 from pathlib import Path
 
-from modules.families.drafts import find_draft_model
+from modules.families.draft_vocabulary import DraftVocabulary, tokenizer_vocabulary
+from modules.families.drafts import DraftSettings, find_draft_model
 from modules.files.paths import PathError
 from modules.library import gguf
 from modules.library.detect import detect
@@ -44,9 +43,20 @@ def fitting_drafts(library: ModelLibrary, facts: ModelFacts, spec: LoaderSpec, s
                 # A file that is alone in its folder has the folder's name in the library.
                 named = name if path.is_dir() or name.endswith(path.name) else f"{name}/{path.name}"
                 # The loader finds it by this name, and its vocabulary is read last because that takes longest.
-                if fits and find_draft_model(named, model).samefile(path) and vocabulary(path) == own:
+                fits = fits and find_draft_model(named, model).samefile(path)
+                if fits and _tokens_fit(spec, own, vocabulary(path), facts.vocabulary == other.vocabulary):
                     found.append((other.size_bytes, named))
     return [name for _, name in sorted(found)]
+
+
+def _tokens_fit(spec: LoaderSpec, own: DraftVocabulary | None, other: DraftVocabulary | None, same_rows: bool) -> bool:
+    """Return True if the loader can use a draft model with the vocabulary `other`. `same_rows`: the models have
+    embeddings of the same size."""
+    if own is None or other is None or not issubclass(spec.settings, DraftSettings):
+        return False
+    needs = spec.settings
+    fits = own.fits(other, needs.most_different, unused_only=needs.unused_only)
+    return fits and (same_rows or not needs.same_rows)
 
 
 def draft_facts(path: str) -> ModelFacts | None:
@@ -58,17 +68,14 @@ def draft_facts(path: str) -> ModelFacts | None:
     return None
 
 
-def vocabulary(path: Path) -> str:
-    """Return a text that is the same for models with the same tokens in the same order, "" if it is not known.
-
-    Raises ModelError and OSError.
-    """
+def vocabulary(path: Path) -> DraftVocabulary | None:
+    """Return what is compared of a model's vocabulary, None if it is not known. Raises ModelError and OSError."""
     path = _file(path)
     file = path / _TOKENIZER if path.is_dir() else path
     if not file.is_file():
-        return ""
+        return None
     state = file.stat()
-    return _digest(file, state.st_size, state.st_mtime_ns)
+    return _vocabulary(file, state.st_size, state.st_mtime_ns)
 
 
 def _file(path: Path) -> Path:
@@ -88,15 +95,7 @@ def _detected(path: str, size: int, changed: int) -> ModelFacts:
 
 
 @lru_cache(maxsize=256)
-def _digest(file: Path, size: int, changed: int) -> str:
+def _vocabulary(file: Path, size: int, changed: int) -> DraftVocabulary | None:
     if file.name != _TOKENIZER:
-        return gguf.texts_digest(file, "tokenizer.ggml.tokens")
-    tokenizer = read_object(file)
-    model = tokenizer.get("model")
-    tokens = model.get("vocab") if isinstance(model, dict) else None
-    if not isinstance(tokens, (dict, list)):
-        return ""
-    added = tokenizer.get("added_tokens")
-    entries = [one for one in added if isinstance(one, dict)] if isinstance(added, list) else []
-    names = [(one.get("id"), one.get("content")) for one in entries]
-    return hashlib.sha256(json.dumps([tokens, names], sort_keys=True).encode()).hexdigest()
+        return gguf.read_vocabulary(file)
+    return tokenizer_vocabulary(read_object(file))

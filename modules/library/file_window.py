@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from modules.library.sizes import TruncatedFileError
@@ -80,16 +80,13 @@ class FileWindow:
             else:
                 self.skip(length)
 
-    def digest_texts(self, count: int) -> str:
-        """Read `count` texts, each an 8-byte length and its bytes, and return the SHA-256 of all of them."""
+    def texts(self, count: int) -> Iterator[bytes]:
+        """Read `count` texts, each an 8-byte length and its bytes, and yield one after another."""
         self._texts += count
         if self._texts > MAX_TEXTS:
             raise self.corrupt(f"it claims more than {MAX_TEXTS} texts")
-        digest = hashlib.sha256()
         for _ in range(count):
-            length = self.read(8)
-            digest.update(length + self.read(int.from_bytes(length, "little")))
-        return digest.hexdigest()
+            yield self.read(int.from_bytes(self.read(8), "little"))
 
     def _check(self, count: int) -> None:
         if self.position + count > MAX_HEADER:

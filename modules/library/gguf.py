@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
+from modules.families.draft_vocabulary import MOST_DIFFERENT, DraftVocabulary, gguf_digests, gguf_kind, unused_at_end
 from modules.library.file_window import FileWindow
 from modules.library.gguf_types import REMOVED_TYPES, TENSOR_TYPES
 from modules.library.sizes import truncated_file_error
@@ -18,7 +19,7 @@ from modules.protocol.errors import ModelError
 
 # Value type id -> struct format, of the types with a fixed size. 8 is a string, 9 an array.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_STRING, _ARRAY = 8, 9
+_INT32, _STRING, _ARRAY = 5, 8, 9
 
 MAX_KEYS = 16_384
 MAX_TENSORS = 131_072
@@ -102,14 +103,11 @@ def read_header(path: Path) -> GgufHeader:
         raise ModelError(f"{path.name} cannot be read ({error.strerror}). Check its permissions.") from error
 
 
-def texts_digest(path: Path, key: str) -> str:
-    """Return the SHA-256 of the array of texts under `key` in the GGUF file at `path`, "" if there is none.
-
-    Raises ModelError.
-    """
+def read_vocabulary(path: Path) -> DraftVocabulary | None:
+    """Return the vocabulary of the GGUF file at `path`, None if it has none. Raises ModelError."""
     try:
         with path.open("rb") as file:
-            return _Reader(FileWindow(path.name, file, path.stat().st_size)).texts_digest(key)
+            return _Reader(FileWindow(path.name, file, path.stat().st_size)).vocabulary()
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read ({error.strerror}). Check its permissions.") from error
 
@@ -140,19 +138,35 @@ class _Reader:
         needed = self._check_layout(tensors, data_offset, alignment) if tensors else window.position
         return GgufHeader(version, metadata, tensors, data_offset, needed)
 
-    def texts_digest(self, key: str) -> str:
-        """Return the digest of the texts under `key`, or ""."""
+    def vocabulary(self) -> DraftVocabulary | None:
+        """Return the vocabulary, or None."""
         window = self._window
         self._version()
         window.count("Q", MAX_TENSORS, "tensors")
+        metadata: dict[str, Value] = {}
+        count, digests, unused = 0, tuple[bytes, ...](), 0
         for _ in range(window.count("Q", MAX_KEYS, "metadata keys")):
-            if self._name("a metadata key") != key:
-                self._value()
+            key = self._name("a metadata key")
+            if key == "tokenizer.ggml.token_type":
+                unused = self._unused_at_end()
+            elif key != "tokenizer.ggml.tokens":
+                metadata[key] = self._value()
             elif (int(window.unpack("I")), int(window.unpack("I"))) == (_ARRAY, _STRING):
-                return window.digest_texts(int(window.unpack("Q")))
+                count = int(window.unpack("Q"))
+                digests = gguf_digests(window.texts(count), count)
             else:
-                return ""
-        return ""
+                return None
+        return DraftVocabulary(count, gguf_kind(metadata, count), digests, unused) if count else None
+
+    def _unused_at_end(self) -> int:
+        """Read the types of the tokens. Return how many at the end are marked as unused."""
+        window = self._window
+        if (int(window.unpack("I")), int(window.unpack("I"))) != (_ARRAY, _INT32):
+            raise window.corrupt("the types of its tokens are no whole numbers")
+        count = int(window.unpack("Q"))
+        last = min(count, MOST_DIFFERENT)
+        window.skip(4 * (count - last))
+        return unused_at_end(struct.unpack(f"<{last}i", window.read(4 * last)))
 
     def _version(self) -> int:
         window = self._window

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -36,3 +36,11 @@ def place_as_llama_cpp(layers: int, on_cards: int, shares: Sequence[float]) -> l
         is_head = number == placed - 1
         found[card] = CardLayers(found[card].layers + (not is_head), found[card].head or is_head)
     return found
+
+
+def most_fitting_layers(most: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest number of layers on cards up to `most` that fits, 0 if none does.
+
+    Fewer layers need not fit: they leave more in main memory, and several cards hold whole layers.
+    """
+    return next((count for count in range(most, 0, -1) if fits(count)), 0)

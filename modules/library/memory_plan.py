@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from modules.library.draft_models import draft_facts
@@ -20,7 +20,7 @@ MAIN_MEMORY = "Main memory"
 
 @dataclass(frozen=True)
 class DeviceShare:
-    """What a load takes on one device, in bytes."""
+    """What a load takes on one device, in bytes. `twin`: which of the cards with this name it is."""
 
     device: str
     free: int
@@ -28,6 +28,7 @@ class DeviceShare:
     cache: int = 0
     compute: int = 0
     process: int = 0
+    twin: int = 0
 
     @property
     def total(self) -> int:
@@ -77,14 +78,16 @@ def plan_memory(facts: ModelFacts, demand: Demand, machine: Machine) -> MemoryPl
     converts them. Each KV cache: layers × KV heads × head size × tokens × (bits of a key + bits of a value) / 8.
     Compute: for one batch the activations of MLP and residual, the attention mask, logits, and the largest matrix
     unpacked. A model with a smaller cache (sliding window, latent attention) takes less than planned. A draft model
-    takes as much for itself.
+    takes as much for itself; packed ones stay as they are.
     """
     most, on_gpu = _layers_on_cards(facts, demand, machine)
     shares = _shares(facts, demand, machine)
     at_load = _at_load(shares[0], demand)
     if (draft := demand.draft) and (draft_model := draft_facts(draft.path)):
-        own = _shares(draft_model, draft.demand, machine)
-        at_load += _at_load(own[0], draft.demand)
+        packed = draft_model.format not in ("gguf", "safetensors")
+        asked = replace(draft.demand, weight_bits=0, other_bits=0) if packed else draft.demand
+        own = _shares(draft_model, asked, machine)
+        at_load += _at_load(own[0], asked)
         shares = [_sum(*pair) for pair in zip(shares, own, strict=True)]
     used = [share for share in shares[1:] if share.total]
     return MemoryPlan((shares[0], *used), demand.context, most if facts.layers else 0, on_gpu, at_load)
@@ -135,10 +138,11 @@ def _shares(facts: ModelFacts, demand: Demand, machine: Machine) -> list[DeviceS
             cache=round(cache * card.layers / count) if demand.cache_on_gpu else 0,
             compute=_compute(facts, demand, demand.gpu_logits),
             process=demand.gpu_process,
+            twin=twin,
         )
         if card.layers or card.head
-        else DeviceShare(gpu.name, gpu.free_bytes)
-        for gpu, card in zip(cards, placed, strict=True)
+        else DeviceShare(gpu.name, gpu.free_bytes, twin=twin)
+        for gpu, card, twin in zip(cards, placed, twins(cards), strict=True)
     ]
     return [main, *shares]
 
@@ -192,6 +196,11 @@ def _compute(facts: ModelFacts, demand: Demand, logits: int) -> int:
     mask = batch * (demand.cache_tokens or demand.context) * demand.mask
     unpacked = facts.hidden * (facts.intermediate or 4 * facts.hidden) * demand.unpacking
     return round(batch * wide * demand.activation + mask + unpacked + min(logits, batch) * facts.vocabulary * 4)
+
+
+def twins(cards: Sequence[Gpu]) -> list[int]:
+    """Return DeviceShare.twin of each card."""
+    return [sum(other.name == card.name for other in cards[:number]) for number, card in enumerate(cards)]
 
 
 def separate_cards(machine: Machine) -> list[Gpu]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from modules.library.memory_plan import DeviceShare, MemoryPlan
+from modules.library.memory_plan import DeviceShare, MemoryPlan, twins
 from modules.protocol.model_facts import Machine
 
 
@@ -29,12 +29,10 @@ def subtract_unused(machine: Machine, planned: MemoryPlan, held: int) -> Machine
 
 def _changed(machine: Machine, planned: MemoryPlan, main: int, on_card: Callable[[DeviceShare], int]) -> Machine:
     """Return the machine with `main` bytes more (or fewer) of main memory free, and `on_card` bytes of each card."""
-    shares, gpus = list(planned.shares[1:]), []
-    for gpu in machine.gpus:
-        # Two cards may have one name.
-        share = next((share for share in shares if share.device == gpu.name), None)
-        if share is not None:
-            shares.remove(share)
+    shares = {(share.device, share.twin): share for share in planned.shares[1:]}
+    gpus = []
+    for gpu, twin in zip(machine.gpus, twins(machine.gpus), strict=True):
+        if share := shares.get((gpu.name, twin)):
             free = max(0, min(gpu.total_bytes, gpu.free_bytes + on_card(share)))
             gpu = dataclasses.replace(gpu, free_bytes=free)
         gpus.append(gpu)

@@ -7,10 +7,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from modules.library.cards_now import other_programs
+from modules.library.layer_placement import most_fitting_layers
 from modules.library.machine import inspect_machine
 from modules.library.memory_plan import MemoryPlan, largest_fitting, memory_demand, memory_shortage, plan_memory
 from modules.library.scan import ModelLibrary
@@ -197,7 +198,7 @@ class MemoryPlanner:
                 facts.context or demand.context, lambda tokens: fits(context=max(1, tokens)), _STEP
             )
         if "gpu_layers" in names and len(planned.shares) > 1:
-            layers = largest_fitting(planned.layers, lambda count: fits(gpu_layers=count))
+            layers = most_fitting_layers(planned.layers, lambda count: fits(gpu_layers=count))
         lower = context if context and context < demand.context else 0
         obstacle = memory_shortage(planned, lower, layers or 0)
         if any(share.total > share.free for share in planned.shares[1:]):
@@ -281,7 +282,8 @@ def part_of(facts: ModelFacts, machines: int) -> ModelFacts:
 
 def describe_plan(advice: Advice) -> dict[str, object]:
     """Return the advice as plain JSON values: bytes, tokens, layers."""
-    shares = [{**asdict(share), "total": share.total} for share in advice.plan.shares]
+    parts = ("device", "free", "weights", "cache", "compute", "process", "total")
+    shares = [{part: getattr(share, part) for part in parts} for share in advice.plan.shares]
     return {
         "devices": shares,
         "context": advice.plan.context,

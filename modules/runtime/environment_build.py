@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -87,9 +88,10 @@ class Builder:
         try:
             result = self._uv.probe(python, spec, spec.probe, _PROBE_SECONDS)
             if result.returncode != 0:
-                raise _import_error(spec, result.stderr)
+                raise _import_error(spec, result.stderr, result.returncode)
             if variant.probe and (found := self._uv.probe(python, spec, variant.probe, _PROBE_SECONDS)).returncode != 0:
-                last = (found.stderr.strip().splitlines() or ["its test ended without a message"])[-1]
+                ended = f"its test ended {_how(found.returncode)} without a message"
+                last = (found.stderr.strip().splitlines() or [ended])[-1]
                 raise EnvironmentBroken(
                     f"{spec.title} for {variant.title} was installed, but cannot use the graphics card: {last[:300]}.",
                     detail=found.stderr[-4000:],
@@ -99,12 +101,27 @@ class Builder:
         return result.stdout.strip().splitlines()[-1] if result.stdout.strip() else ""
 
 
-def _import_error(spec: LoaderSpec, stderr: str) -> EnvironmentBroken:
+def _how(status: int) -> str:
+    """Return how a process ended: "with status 1", "by SIGSEGV"."""
+    try:
+        return f"by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"with status {status}"
+
+
+def _import_error(spec: LoaderSpec, stderr: str, status: int) -> EnvironmentBroken:
     if missing := re.search(r"(lib[\w+-]+\.so[.\d]*): cannot open shared object", stderr):
         return EnvironmentBroken(
             f"{spec.title} needs the system library {missing[1]}, which is missing. Install it (on Debian and "
             "Ubuntu libgomp.so.1 comes with: apt install libgomp1), then: "
             f"{program_name()} install {spec.name}",
+            detail=stderr[-4000:],
+        )
+    if status < 0:
+        lacking = "This processor may lack instructions that it needs. " if "SIGILL" in _how(status) else ""
+        return EnvironmentBroken(
+            f"{spec.title} was installed, but its engine ended {_how(status)} when it was imported. {lacking}See the "
+            "details, or try another loader.",
             detail=stderr[-4000:],
         )
     return EnvironmentBroken(

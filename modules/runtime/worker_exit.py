@@ -10,11 +10,12 @@ from pathlib import Path
 from modules.protocol.errors import PaddockError
 
 _NO_MEMORY = re.compile(
-    r"out of (device )?memory|OutOf(Device)?Memory|cannot allocate memory|bad_alloc|MemoryError|failed to allocate",
+    r"out[ _]of[ _]((device|host)[ _])?memory|OutOf(Device|Host)?Memory|cannot allocate memory|bad_alloc|MemoryError|"
+    r"failed to allocate|memory allocation of size \d+ failed|ALLOC_FAILED|ErrorMemoryAllocation",
     re.IGNORECASE,
 )
 # What CUDA, ROCm and Vulkan call themselves in such a line.
-_CARD = re.compile(r"cuda|rocm|\bhip|\bvk::|vulkan|device ?memory", re.IGNORECASE)
+_CARD = re.compile(r"cuda|cublas|rocm|\bhip|hsa_|\bvk(::|_)|vulkan|device[ _]?memory", re.IGNORECASE)
 _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loaders.vllm.engine_args import engine_arguments
+from loaders.vllm.spec import Settings as VllmSettings
 from modules.library.detect import detect
+from modules.library.layer_placement import most_fitting_layers
 from modules.library.memory_plan import (
     MemoryPlan,
     gguf_shortage,
@@ -26,7 +30,7 @@ from modules.protocol.model_facts import Gpu, Machine, ModelFacts
 from modules.protocol.schema import build
 from modules.runtime.loader_registry import Registry
 from modules.settings.user_settings import YamlStore
-from tests.library.writers import gguf_bytes
+from tests.library.writers import gguf_bytes, write_folder
 from tests.support.many_layers import write_many_layers
 from tests.support.models import write_model_folder
 
@@ -56,6 +60,8 @@ FACTS = ModelFacts(
 GGUF = dataclasses.replace(
     FACTS, format="gguf", dtype="Q8_0", size_bytes=(LAYERS + OTHERS) * 17 // 16, layer_bytes=LAYERS * 17 // 16
 )
+# What config.json has of that model.
+VLLM_CONFIG = {"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "hidden_size": 4096}
 MACHINE = Machine("linux", "x86_64", 8, 64 * GB, 48 * GB)
 CARD = Gpu("cuda", "card", 24 * GB, 20 * GB)
 
@@ -182,6 +188,72 @@ def test_a_draft_model_adds_its_own_weights_and_a_cache_for_its_own_layers(loade
     assert same == other != without
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Return a folder with a draft model in 16 bits: 6 layers of 2 KV heads of 64."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (4096, 256),
+        "model.layers.0.mlp.up_proj.weight": (512, 256),
+    }
+    return write_folder(tmp_path / "small", None, {name: ("F16", shape) for name, shape in shapes.items()})
+
+
+@pytest.mark.parametrize(
+    ("loader", "settings", "tokens", "bits"),
+    [
+        ("transformers", {"dtype": "float32"}, 4096 + 1024, 32),
+        ("transformers", {"dtype": "float16"}, 4096 + 1024, 16),
+        ("exllamav2", {}, 4096, 16),
+        ("exllamav2", {"cache_type": "q4", "cache_tokens": 16384}, 16384, 4.5),
+        ("exllamav2", {"cache_tokens": 1024}, 4096, 16),
+        ("exllamav3", {"cache_type": "q8", "cache_type_v": "q4"}, 4096, (8.5 + 4.5) / 2),
+        ("vllm", {"cache_gb": 4}, 0, 0),
+        ("vllm", {}, 0, 0),
+    ],
+)
+def test_a_draft_folder_adds_a_cache_of_its_own_layers(
+    loader: str, settings: dict[str, Any], tokens: int, bits: float, small: Path
+) -> None:
+    machine = dataclasses.replace(MACHINE, gpus=(CARD,))
+    bare = _plan(loader, FACTS, machine, context=4096, **settings)
+    planned = _plan(loader, FACTS, machine, context=4096, **settings, draft_model=str(small))
+    added = [
+        [getattr(one, part) - getattr(other, part) for one, other in zip(planned.shares, bare.shares, strict=True)]
+        for part in ("weights", "cache", "process")
+    ]
+    size = (4096 + 512) * 256 * (4 if settings.get("dtype") == "float32" else 2)
+    # On cards vLLM fills its share, of which the draft's weights take a part.
+    filled = loader == "vllm" and not settings
+    cache = -size if filled else 6 * 2 * 64 * tokens * 2 * bits / 8
+    # The header of the file counts.
+    assert added == [pytest.approx([0, size], abs=300), pytest.approx([0, cache], abs=300), [0, 0]]
+
+
+def test_a_draft_model_lies_on_the_card_of_the_models_input(small: Path) -> None:
+    machine = dataclasses.replace(MACHINE, gpus=(CARD, dataclasses.replace(CARD, name="two")))
+    settings = {"dtype": "float16", "gpu_memory": "10,10"}
+    bare = _plan("transformers", FACTS, machine, **settings)
+    planned = _plan("transformers", FACTS, machine, **settings, draft_model=str(small))
+    grown = [one.total > other.total for one, other in zip(planned.shares, bare.shares, strict=True)]
+    assert grown[1:] == [True, False]
+
+
+def test_vllms_cache_on_a_cpu_has_room_for_both_models(small: Path) -> None:
+    bare = _plan("vllm", FACTS, context=4096)
+    planned = _plan("vllm", FACTS, context=4096, draft_model=str(small))
+    assert planned.shares[0].cache - bare.shares[0].cache == 6 * 2 * 64 * 2 * 4096 * 2 * 2
+    asked = engine_arguments(Path("/m"), VllmSettings(draft_model=str(small)), VLLM_CONFIG, 4096, cpu=True)
+    assert asked["kv_cache_memory_bytes"] == planned.shares[0].cache
+
+
+def test_a_packed_draft_model_stays_as_it_is(small: Path) -> None:
+    config = small / "config.json"
+    packing = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    config.write_text(json.dumps({**json.loads(config.read_text()), "quantization_config": packing}))
+    bare, planned = (_plan("transformers", FACTS, dtype="float32", draft_model=name) for name in ("", str(small)))
+    assert planned.shares[0].weights - bare.shares[0].weights == pytest.approx((4096 + 512) * 256 * 2, abs=300)
+
+
 def test_other_loaders_take_all_weights_to_the_card() -> None:
     machine = dataclasses.replace(MACHINE, gpus=(CARD,))
     main, card = _plan("transformers", FACTS, machine, dtype="float16").shares
@@ -282,6 +354,32 @@ def test_the_sentence_names_every_part() -> None:
 @pytest.mark.parametrize(("limit", "found"), [(0, 0), (255, 0), (256, 256), (999, 768), (1000, 1000), (5000, 1000)])
 def test_the_largest_that_fits_is_found(limit: int, found: int) -> None:
     assert largest_fitting(1000, lambda value: value <= limit, 256) == found
+
+
+@pytest.mark.parametrize(
+    ("free", "main", "settings", "fitting"),
+    [
+        # Without layers on the card the model does not fit into main memory, and with all of them not onto the card.
+        ((6.0,), 2.0, {}, 27),
+        # The small card is full before the large one is.
+        ((6.0, 1.0), 2.0, {}, 27),
+        ((12.0, 3.0), 2.0, {"tensor_split": "1,1", "offload_kv": False}, 27),
+        ((12.0, 0.2), 48.0, {}, 33),
+        ((0.1, 0.2), 48.0, {}, 0),
+    ],
+)
+def test_the_most_layers_that_fit_onto_unlike_cards_are_found(
+    free: tuple[float, ...], main: float, settings: dict[str, Any], fitting: int
+) -> None:
+    cards = tuple(dataclasses.replace(CARD, name=f"card {size}", free_bytes=int(size * GB)) for size in free)
+    machine = dataclasses.replace(MACHINE, gpus=cards, free_bytes=int(main * GB))
+
+    def fits(layers: int) -> bool:
+        return _plan("llamacpp", GGUF, machine, context=2048, gpu_layers=layers, **settings).fits
+
+    assert (
+        most_fitting_layers(33, fits) == max((layers for layers in range(1, 34) if fits(layers)), default=0) == fitting
+    )
 
 
 def test_a_file_that_is_not_downloaded_is_judged_by_its_size() -> None:

@@ -349,6 +349,14 @@ def test_a_draft_model_of_another_vocabulary_is_refused(load: Any, tmp_path: Pat
     (other / "tokenizer.json").write_text(json.dumps(vocabulary))
     with pytest.raises(ModelError, match="their vocabularies differ"):
         load(draft_model=str(other))
+    # As many tokens, of which two have changed places.
+    vocabulary["added_tokens"].pop()
+    ids = vocabulary["model"]["vocab"]
+    one, two = [text for text in ids if text.isalpha()][-2:]
+    ids[one], ids[two] = ids[two], ids[one]
+    (other / "tokenizer.json").write_text(json.dumps(vocabulary))
+    with pytest.raises(ModelError, match="their vocabularies differ"):
+        load(draft_model=str(other))
 
 
 def test_exllamav3_says_that_a_model_has_no_heads_to_draft_from(third: Any) -> None:

@@ -23,7 +23,9 @@ from modules.protocol.sampling import SamplingParams
 from modules.protocol.schema import build, describe
 from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
+from modules.worker.llama.gguf_keys import read_keys, read_vocabulary
 from tests.conftest import ROOT
+from tests.support.changed_vocabulary import extra_token, write_changed_vocabulary
 from tests.support.environments import installed, not_here
 from tests.support.first_layers import write_first_layers
 from tests.support.head_model import write_head_model
@@ -129,6 +131,55 @@ def test_a_draft_model_that_does_not_fit_is_refused(app: App, loader: str, model
         with pytest.raises(PaddockError) as caught:
             app.models.load(MODEL, loader, {"draft_model": draft})
         assert words in caught.value.message
+
+
+_CHANGES: dict[str, dict[str, Any]] = {
+    "more": {"more": 128},
+    "too many": {"more": 129},
+    "a first name": {"names": {4: "<other>"}},
+    "a later name": {"names": {5: "<other>"}},
+    "another end": {"eos_token_id": 3},
+    "another start": {"bos_token_id": 3},
+    "an added start": {"add_bos_token": True},
+    "an added end": {"add_eos_token": True},
+}
+
+
+@pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES)
+def test_the_same_vocabularies_fit_as_llama_cpp_accepts(
+    environments: Environments, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    spec = Registry(ROOT / "loaders").get("xllamacpp")
+    installed(spec, environments)
+    model = ROOT / "models" / MODEL
+    other = write_changed_vocabulary(model, tmp_path / "other.gguf", **change)
+    for one, draft in ((model, other), (other, model)):
+        command = [str(environments.python(spec)), "-m", "tests.support.draft_server", str(one), str(draft)]
+        answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+        refused = "vocabs are not compatible" in answer.stderr
+        assert refused or answer.stdout.strip() == "accepted", answer.stderr[-2000:]
+        assert read_vocabulary(one).fits(read_vocabulary(draft)) != refused
+
+
+@pytest.mark.parametrize("unused", [False, True], ids=["used", "unused"])
+def test_tokens_that_one_model_has_alone_end_no_reply(app: App, loader: str, model: Path, unused: bool) -> None:
+    write_changed_vocabulary(model, model.with_name("wider.gguf"), more=8, unused=unused)
+    prompt, token = f"{PROMPT}{extra_token(3)} Step 9:", read_keys(model).vocabulary + 3
+    texts = []
+    for name, draft in (("wider.gguf", ""), ("wider.gguf", MODEL), (MODEL, ""), (MODEL, "wider.gguf")):
+        if draft and loader == "xllamacpp" and not unused:  # llama.cpp's server would end.
+            with pytest.raises(PaddockError, match="their vocabularies differ"):
+                app.models.load(name, loader, {"draft_model": draft})
+            continue
+        app.models.load(name, loader, {"draft_model": draft})
+        # The model would write such a token, too.
+        bias = f"{token}:30" if name != MODEL else ""
+        generation = app.supervisor.generate(prompt, dataclasses.replace(GREEDY, max_new_tokens=60, logit_bias=bias))
+        assert generation.wait(PATIENCE) and generation.error is None
+        texts.append(generation.text)
+    if len(texts) == 4:
+        assert texts[2] == texts[3]
+        assert texts[0] == texts[1] or loader == "xllamacpp"  # whose drafts leave these tokens out
 
 
 @pytest.mark.usefixtures("xllamacpp")

@@ -152,6 +152,47 @@ def test_a_server_that_stays_silent_gives_its_request_to_another(servers: list[S
     assert ask(engine, "a")[1].served_by == servers[1].address
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"choices": [{"delta": "text"}]},
+        {"choices": [{"message": ["text"]}]},
+        {"warnings": 7},
+        {"usage": {"prompt_tokens_details": [1]}},
+        {"choices": {"0": "text"}},
+        [1, 2],
+        "[" * 100_000,
+    ],
+    ids=["delta", "message", "warnings", "usage", "choices", "list", "deep"],
+)
+def test_a_server_that_answers_rubbish_gives_its_request_to_another(
+    servers: list[StrangeServer], load: Load, event: object
+) -> None:
+    def answer(request: Strange) -> None:
+        request.begin_events()
+        request.event(event)
+
+    servers[0].answers[CHAT] = answer
+    engine, _ = load(*(server.address for server in servers))
+    assert [ask(engine, turn)[0] for turn in ("a", "b", "c")] == ["Hello there"] * 3
+
+
+def test_of_three_servers_one_dead_one_silent_and_one_that_answers_rubbish_a_sentence_comes_back(
+    servers: list[StrangeServer], load: Load
+) -> None:
+    engine, _ = load(*(server.address for server in servers), answer_timeout=0.3)
+    servers[0].shutdown()
+    servers[0].server_close()
+    servers[1].answers[CHAT] = lambda request: None if servers[1].released.wait() else None
+    servers[2].answers[CHAT] = lambda request: request.send("<html>", kind="text/html")
+    for turn in ("a", "b"):
+        with pytest.raises(PaddockError) as caught:
+            ask(engine, turn)
+        assert caught.value.message.endswith(".") and "http://127.0.0.1" in caught.value.message
+    # Each was tried, once for each request at most.
+    assert [chats(server) > 0 for server in servers[1:]] == [True, True]
+
+
 def test_a_reply_in_the_middle_ends_with_the_name_of_the_dead_server(servers: list[StrangeServer], load: Load) -> None:
     servers[0].answers[CHAT] = lambda request: request.texts("Once ", "upon", finish=None)
     engine, _ = load(*(server.address for server in servers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from loaders.vllm.engine_args import cache_bytes_per_token, choose_context, engine_arguments, with_draft_path
 from loaders.vllm.engine_thread import EngineThread
+from loaders.vllm.request_errors import request_error
 from loaders.vllm.sampling_params import NOT_WITH_DRAFTS, sampling_fields
 from loaders.vllm.spec import SPEC, Settings
 from loaders.vllm.startup_progress import startup_error
@@ -24,6 +26,7 @@ from modules.library.ranking import rank_loaders
 from modules.protocol.errors import EnvironmentBroken, ModelError, OutOfMemory, PaddockError, PromptError, SettingError
 from modules.protocol.model_facts import Evidence, Gpu, Machine, ModelFacts
 from modules.protocol.sampling import SamplingParams
+from tests.library.writers import write_folder, write_json
 
 BARE = Machine("linux", "x86_64", 4, 2**34, 2**33)
 CARD = replace(BARE, gpus=(Gpu("cuda", "a card", 2**34, 2**34),))
@@ -123,7 +126,7 @@ def test_settings_become_engine_arguments() -> None:
         "generation_config": "vllm",
     }
     assert {name: arguments[name] for name in expected} == expected
-    assert "kv_cache_memory_bytes" not in arguments
+    assert not {"kv_cache_memory_bytes", "worker_cls"} & arguments.keys()
 
 
 def test_on_a_cpu_vllm_reserves_two_contexts_and_does_not_compile() -> None:
@@ -134,6 +137,7 @@ def test_on_a_cpu_vllm_reserves_two_contexts_and_does_not_compile() -> None:
     small = engine_arguments(Path("m"), Settings(), CONFIG, 256, cpu=True)
     assert small["kv_cache_memory_bytes"] == 64 * 2**20
     assert small["enforce_eager"] is True
+    assert small["worker_cls"] == "amx_worker.AmxWorker"
     assert not {"quantization", "distributed_executor_backend", "enable_lora"} & small.keys()
     found = engine_arguments(Path("m"), Settings(cache_gb=1.5, compile="on"), CONFIG, 256, cpu=True)
     assert (found["kv_cache_memory_bytes"], found["enforce_eager"]) == (3 * 2**29, False)
@@ -141,7 +145,7 @@ def test_on_a_cpu_vllm_reserves_two_contexts_and_does_not_compile() -> None:
 
 def test_drafts_become_a_speculative_config(tmp_path: Path) -> None:
     model = tmp_path / "m"
-    (tmp_path / "small").mkdir()
+    write_folder(tmp_path / "small")
     assert "speculative_config" not in engine_arguments(model, Settings(), CONFIG, 256, cpu=True)
     found = engine_arguments(model, Settings(ngram_draft=True, draft_tokens=7), CONFIG, 256, cpu=True)
     expected = {"method": "ngram", "num_speculative_tokens": 7, "prompt_lookup_min": 2, "prompt_lookup_max": 4}
@@ -182,6 +186,30 @@ def test_sampling_parameters_reach_vllm(given: dict[str, Any], expected: dict[st
     assert (fields["max_tokens"], fields["seed"]) == (10, 3)
 
 
+def test_a_card_that_fills_up_under_a_reply_is_named() -> None:
+    found = request_error(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has"), SamplingParams())
+    assert isinstance(found, OutOfMemory) and found.lower == ("context",)
+    assert "Close other programs that use the card" in found.message and "GiB" not in found.message
+    other = request_error(RuntimeError("illegal memory access"), SamplingParams())
+    assert not isinstance(other, OutOfMemory)
+
+
+def test_a_draft_model_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    model, draft = (write_folder(tmp_path / name) for name in ("m", "small"))
+    config = json.loads((model / "config.json").read_text())
+    settings = Settings(draft_model="small")
+    write_json(model / "tokenizer.json", {"model": {"vocab": {"a": 0, "b": 1}}})
+    write_json(draft / "tokenizer.json", {"model": {"vocab": {"a": 1, "b": 0}}})
+    with pytest.raises(ModelError, match="small cannot be the draft model of m: their vocabularies differ. Choose"):
+        engine_arguments(model, settings, config, 256, cpu=True)
+    write_json(draft / "tokenizer.json", {"model": {"vocab": [["a", 0.0], ["b", -1.0]]}})
+    assert "speculative_config" in engine_arguments(model, settings, config, 256, cpu=True)
+    # The same tokens, padded to another number of rows.
+    write_json(draft / "config.json", {**config, "vocab_size": 4224})
+    with pytest.raises(ModelError, match=r"\(4,224 and 4,096 tokens\)"):
+        engine_arguments(model, settings, config, 256, cpu=True)
+
+
 def test_drafts_leave_out_what_vllm_refuses_with_them(tmp_path: Path) -> None:
     given = SamplingParams(temperature=1.0, min_p=0.1, ban_eos_token=True)
     fields = sampling_fields(given, (7,), 10, 3, drafting=True)
@@ -217,6 +245,14 @@ def test_greedy_omits_parameters_that_are_not_greedy() -> None:
             "Available memory on node 0",
         ),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", OutOfMemory, "CUDA out of memory"),
+        (
+            (
+                "ValueError: Free memory on device cuda:0 (3.1/23.6 GiB) on startup is less than desired GPU memory "
+                "utilization (0.9, 21.3 GiB). Decrease GPU memory utilization or reduce GPU memory used by others."
+            ),
+            OutOfMemory,
+            "Lower GPU memory utilization (memory_share), or close other programs",
+        ),
         ("ModuleNotFoundError: No module named 'ray'", EnvironmentBroken, "Set Executor to mp"),
         ("ModuleNotFoundError: No module named 'numba'", EnvironmentBroken, "--rebuild"),
         (

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from loaders.vllm.quantization import computed_dtype
+from loaders.vllm.spec import SPEC
+from modules.runtime.environment import Environments
+from tests.conftest import ROOT
+from tests.support.environments import installed, not_here
 
 INT8, INT4 = {"num_bits": 8}, {"num_bits": 4}
 AMX = frozenset({"avx512f", "amx_tile"})
+
+
+def test_processes_that_vllm_spawns_ask_for_amx(environments: Environments) -> None:
+    if reason := not_here(SPEC, environments):
+        pytest.skip(reason)
+    installed(SPEC, environments)
+    command = [str(environments.python(SPEC)), "-m", "tests.support.amx_process"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert answer.stdout.split() == ["asked"], answer.stderr[-2000:]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modules.app import App
-from modules.library.memory_plan import MAIN_MEMORY, DeviceShare, MemoryPlan
+from modules.library.memory_plan import MAIN_MEMORY, DeviceShare, MemoryPlan, plan_memory
 from modules.loading.held_memory import add_freed, subtract_unused
 from modules.protocol.memory_demand import Demand
 from modules.protocol.model_facts import Gpu, Machine, ModelFacts
@@ -33,6 +33,15 @@ def test_what_a_model_frees_is_what_it_holds_and_its_plan_on_cards() -> None:
 def test_what_cards_report_of_a_model_comes_before_its_plan() -> None:
     after = add_freed(MACHINE, PLAN, 2 * GB, on_cards=7 * GB)
     assert [gpu.free_bytes for gpu in after.gpus] == [17 * GB, 10 * GB]
+
+
+def test_of_two_equal_cards_the_one_that_the_model_used_is_freed() -> None:
+    demand = Demand(as_llama_cpp=True, gpu_layers=-1, gpu_cards=(1,), context=512, batch=0)
+    facts = ModelFacts("m", "/m", "gguf", size_bytes=2 * GB, layer_bytes=2 * GB, layers=2, kv_heads=1, head_dim=1)
+    plan = plan_memory(facts, demand, MACHINE)
+    assert [share.device for share in plan.shares[1:]] == ["card"]
+    after = add_freed(MACHINE, plan, 0)
+    assert after.gpus[0].free_bytes == 10 * GB and after.gpus[1].free_bytes > 11 * GB
 
 
 def test_planned_memory_that_a_model_does_not_hold_yet_is_not_free() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -31,6 +34,7 @@ from modules.protocol.model_facts import ModelFacts
 from modules.protocol.node_placement import NodePlacement, read_placement
 from tests.conftest import ROOT
 from tests.support.models import write_model_folder
+from tests.support.strange_server import strange
 
 HOST = NodeFacts("host", environments={"vllm": "vllm-1"}, address="10.0.0.1", host_address="10.0.0.1", clock=1000.0)
 NODE = dataclasses.replace(HOST, name="node", address="10.0.0.2")
@@ -73,6 +77,8 @@ def test_facts_cross_as_json_and_wrong_ones_are_refused() -> None:
         {"name": 1},
         {"clock": "x"},
         {"clock": math.nan},
+        {"clock": -math.inf},
+        {"clock": 10**400},
         {"cards": "A"},
         {"cards": [1]},
         {"environments": [1]},
@@ -269,9 +275,30 @@ def test_a_copy_in_progress_is_left_alone_and_what_a_killed_one_left_is_removed(
 def test_a_second_copy_of_the_same_model_waits_for_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modules.loading.nodes.model_copy._EARLIER_SECONDS", 0.0)
     folder, models = write_model_folder(tmp_path / "m"), tmp_path / "models"
-    with pytest.raises(PaddockError, match="Another Paddock on this machine copies a/m"):
+    with pytest.raises(PaddockError, match="Another Paddock on the node copies a/m"):
         _copy(models, folder, lambda: _copy(models, folder, lambda: None))
     assert not [path for path in models.rglob("*") if path.is_file()]
+
+
+def test_a_disk_that_fills_up_leaves_nothing_of_the_copy_and_names_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, models = write_model_folder(tmp_path / "m"), tmp_path / "models"
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(PaddockError, match=r"to the node \(No space left on device\)\. Check the node's disk"):
+        _copy(models, folder, full)
+    assert not [path for path in models.rglob("*") if path.is_file() or path.name.startswith(".")]
+    # The same words reach the person at the host, to whom "this machine" would be the host.
+    usage = shutil.disk_usage(tmp_path)._replace(free=10)
+    monkeypatch.setattr("modules.loading.nodes.model_copy.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(PaddockError, match=r"10 bytes are free in the node's models folder\. Free some disk space"):
+        _copy(models, folder, lambda: None)
+    monkeypatch.undo()
+    _copy(models, folder, lambda: None)
+    assert (models / "a" / "m" / "config.json").is_file()
 
 
 def test_interfaces_and_ports_are_found() -> None:
@@ -301,8 +328,41 @@ def test_an_address_is_a_name_with_or_without_a_port_or_a_url() -> None:
         ("http://[::1]:81", "http://[::1]:81"),
     ):
         assert HostConnection(given, "").address == address
-    for wrong in ("", "http://", "ftp://box", "box:port"):
+    assert HostConnection(" 10.0.0.1 ", "").address == "http://10.0.0.1:7860"
+    # Two dots in a row, a name that is too long, and a character that no name has.
+    for wrong in ("", "http://", "ftp://box", "box:port", "192..168.0.5", "a" * 70, "bo\0x", "[::1"):
         with pytest.raises(PaddockError, match="not the address of a host"):
             HostConnection(wrong, "")
-    with _closed_port() as port, pytest.raises(HostGone, match="--admin-key-file"):
-        HostConnection(f"127.0.0.1:{port}", "").ends()
+    with _closed_port() as port:
+        host = HostConnection(f"127.0.0.1:{port}", "")
+        with pytest.raises(HostGone, match="--admin-key-file"):
+            host.ends()
+        with pytest.raises(HostGone, match="--admin-key-file"):
+            host.ask("GET", "")
+
+
+def test_a_firewall_that_drops_packets_is_named_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drop(address: object, timeout: float) -> None:
+        assert 0 < timeout <= 10
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", drop)
+    with pytest.raises(HostGone, match=r"\(timed out\).*let its firewall admit this machine"):
+        HostConnection("192.0.2.1", "").ends()
+    assert not reaches("192.0.2.1", 5000)
+
+
+@pytest.mark.parametrize("line", ["5", "[]", "null", "<html>", "[" * 100_000])
+def test_another_program_at_the_hosts_address_is_no_host(line: str) -> None:
+    path = "/paddock/models/nodes"
+    answers: dict[str, Any] = dict.fromkeys(
+        (path, f"{path}/join"), lambda request: request.send(line, kind="text/html")
+    )
+    with strange(answers) as server:
+        connection = HostConnection(server.address, "key")
+        with pytest.raises(HostGone, match="ended.*Look whether Paddock runs there"):
+            list(connection.join(NODE))
+        if line.startswith("<"):
+            with pytest.raises(HostGone, match="is no Paddock"):
+                connection.ask("GET", "")
+        connection.close()

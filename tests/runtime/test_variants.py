@@ -240,6 +240,18 @@ def test_an_engine_that_finds_no_card_gives_way_too_and_the_cpu_is_the_last(toy:
     assert "Toy for Fast was installed, but cannot use the graphics card: no card answered." in reason
 
 
+def test_an_engine_that_crashes_where_it_is_imported_gives_way_too(toy: Toy) -> None:
+    toy.put("fast", "import os, signal; os.kill(os.getpid(), signal.SIGILL)\n")
+    toy.put("slow", "VERSION, CARD = 'for slow', False\n")
+    assert toy.build() == "for the CPU"
+    reason = toy.environments.status(TOY).reason
+    assert "Toy was installed, but its engine ended by SIGILL when it was imported. This processor may lack" in reason
+    # The choice is kept by the next start.
+    before = toy.environments
+    again = Environments(before._folder, before._loaders, before.machine)
+    assert "SIGILL" in again.status(TOY).reason and again.status(TOY).engine == "for the CPU"
+
+
 def test_an_index_without_the_wheel_gives_way_too(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "index-fast" / "toyengine" / "index.html").write_text("<!DOCTYPE html>\n")
     assert toy.build() == "for slow"

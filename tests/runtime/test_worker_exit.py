@@ -38,6 +38,18 @@ from modules.runtime.worker_exit import classify
             "memory",
             "card's memory ran out",
         ),
+        *(
+            (-6, line, 0, False, "memory", "card's memory ran out")
+            for line in (
+                "ggml_vulkan: Device memory allocation of size 1073741824 failed.",
+                "what():  VK_ERROR_OUT_OF_DEVICE_MEMORY",
+                "what():  vk::Queue::submit: ErrorOutOfHostMemory",
+                "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+                "cudaErrorMemoryAllocation",
+                "HSA_STATUS_ERROR_OUT_OF_RESOURCES: The runtime failed to allocate the necessary resources.",
+            )
+        ),
+        (-6, "CUDA error: an illegal memory access was encountered", 0, False, "crashed", "crashed (SIGABRT)"),
         (1, "CUDA 13.0\nMemoryError", 0, False, "memory", "Echo ended because memory ran out"),
         (1, "ImportError", 0, False, "ended", "exited with status 1"),
         (0, "", 0, False, "ended", "exited with status 0"),

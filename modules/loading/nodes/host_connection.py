@@ -30,13 +30,16 @@ class HostConnection:
     """Talks to one host. `address`: a name or an IP address, with or without a port, or a whole URL."""
 
     def __init__(self, address: str, key: str) -> None:
+        address = address.strip()
         url = address if "://" in address else f"http://{address}"
         try:
             parts = urlsplit(url)
             self.host, port = parts.hostname or "", parts.port
+            # Such as two dots in a row: no name server is asked for it.
+            self.host.encode("idna")
         except ValueError:
             self.host, port = "", None
-        if not self.host or parts.scheme not in ("http", "https"):
+        if not self.host.isprintable() or not self.host.strip() or parts.scheme not in ("http", "https"):
             raise PaddockError(
                 f"{address[:200]!r} is not the address of a host. Give it as in 192.168.0.5 or 192.168.0.5:7860."
             )
@@ -71,11 +74,14 @@ class HostConnection:
                 if answer.status_code != 200:
                     answer.read()
                     raise NodeRefused(_sentence(answer))
-                for line in answer.iter_lines():
-                    if line:
-                        yield json.loads(line)
-        except (httpx.HTTPError, json.JSONDecodeError) as error:
-            raise HostGone(f"The connection to the host {self.address} ended ({error}).") from None
+                for line in filter(None, answer.iter_lines()):
+                    if not isinstance(message := json.loads(line), dict):
+                        raise ValueError("it sent no message")
+                    yield message
+        except (httpx.HTTPError, ValueError, RecursionError) as error:
+            raise HostGone(
+                f"The connection to the host {self.address} ended ({error}). Look whether Paddock runs there."
+            ) from None
         raise HostGone(f"The host {self.address} has ended, or does not know this node any more.")
 
     def report(self, message: Mapping[str, object]) -> None:
@@ -107,10 +113,18 @@ class HostConnection:
             # The whole address, because httpx puts a slash behind base_url.
             answer = self._client.request(method, f"{self.address}{_ROUTES}{path}", json=body)
         except httpx.HTTPError as error:
-            raise HostGone(f"No Paddock answers at {self.address} ({error}).") from None
+            raise HostGone(
+                f"No Paddock answers at {self.address} ({error}). Start it there with --listen and --admin-key-file "
+                "FILE, and let its firewall admit this machine."
+            ) from None
         if answer.status_code != 200:
             raise NodeRefused(_sentence(answer))
-        return answer.json()
+        try:
+            return answer.json()
+        except ValueError:
+            raise HostGone(
+                f"What answers at {self.address} is no Paddock. Give the address and the port of the host."
+            ) from None
 
     def close(self) -> None:
         """Close the connection."""

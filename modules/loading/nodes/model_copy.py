@@ -49,16 +49,17 @@ def copy_model(
             locks.enter_context(locked_folder(staging, _EARLIER_SECONDS))
         except Timeout:
             raise PaddockError(
-                f"Another Paddock on this machine copies {name} into models/ now. Wait for it, then load again."
+                f"Another Paddock on the node copies {name} into its models folder now. Wait for it, then load again."
             ) from None
         if target.exists():
             raise PaddockError(
-                f"{target.name} in models/ is in the way of the host's model. Rename it, then load again."
+                f"{target.name} in the node's models folder is in the way of the host's model. Rename it there, then "
+                "load again."
             )
         if (free := shutil.disk_usage(models).free) < size:
             raise PaddockError(
-                f"{name} takes {format_size(size)}, and {format_size(free)} are free in models/ on this machine. Free "
-                "some disk space, then load again."
+                f"{name} takes {format_size(size)}, and {format_size(free)} are free in the node's models folder. Free "
+                "some disk space there, then load again."
             )
         try:
             for entry, _, _ in files:
@@ -76,5 +77,5 @@ def copy_model(
             staging.rename(target)
         except OSError as error:
             raise PaddockError(
-                f"{name} could not be copied ({error.strerror}). Check the disk of this machine, then load again."
+                f"{name} could not be copied to the node ({error.strerror}). Check the node's disk, then load again."
             ) from error

@@ -62,8 +62,8 @@ def check_copy(folder: Path, wanted: Sequence[FileEntry], name: str) -> None:
     """Raise PaddockError if a model in this machine's folder differs from the host's."""
     if differs := difference(list_model_files(folder), wanted):
         raise PaddockError(
-            f"{name} on this machine differs from the host's (first in {differs}). Rename or delete the folder "
-            f"{folder.name} in models/ here, so that it is copied from the host, then load again."
+            f"{name} on the node differs from the host's (first in {differs}). Rename or delete the folder "
+            f"{folder.name} in the node's models folder, so that it is copied from the host, then load again."
         )
 
 

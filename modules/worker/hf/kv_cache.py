@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ class PrefixCache:
         self._model, self._device = model, device
         # Negative tokens stand for images (image_input.py). The model gets this one in their place.
         self._image_token = image_token
+        self._known = sys.maxsize
         accepts = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}
         self._name = next((name for name in _STATES if name in accepts), _STATES[0])
@@ -46,8 +48,12 @@ class PrefixCache:
         self.clear()
 
     def beside(self, model: Any) -> PrefixCache:
-        """Return a cache for another model, which moves to the device and the data type of this one."""
-        return PrefixCache(model.to(device=self._device, dtype=self._model.dtype), self._device)
+        """Return a cache for another model, which moves to the device of this one, and to its data type unless it is
+        packed. The other model reads tokens that it does not know as its first one."""
+        dtype = {} if getattr(model, "is_quantized", False) else {"dtype": self._model.dtype}
+        other = PrefixCache(model.to(device=self._device, **dtype), self._device)
+        other._known = len(model.get_input_embeddings().weight)
+        return other
 
     def clear(self) -> None:
         """Discard the tokens and their state."""
@@ -130,7 +136,7 @@ class PrefixCache:
         if self._positions and not begins:
             at = len(self.tokens)
             state["cache_position"] = torch.arange(at, at + len(read), device=self._device)
-        ids = [self._image_token if token < 0 else token for token in read]
+        ids = [token if 0 <= token < self._known else self._image_token for token in read]
         try:
             with torch.inference_mode():
                 output = self._model(

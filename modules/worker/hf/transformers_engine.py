@@ -115,7 +115,9 @@ class HfEngine(EngineBase):
         self._cache = PrefixCache(self.model, self._device, self._media.token if self._media else 0)
         self._against = PrefixCache(self.model, self._device)
         with out_of_memory_error("the draft model", _LOAD_LOWER, self._schema):
-            self._drafts = DraftSource.of(self.settings, self._folder, self.tokenizer, self._cache)
+            self._drafts = DraftSource.of(
+                self.settings, self._folder, self.tokenizer, self._cache, self._slice_tokens()
+            )
         self._lora = LoraLayers(self.model)
         self._vocabulary = describe_vocabulary(self.model, self.tokenizer, self._text, self.templates, template[0])
         self._grammars = Grammars(self.tokenizer, self._vocabulary.size, self._vocabulary.ends)
@@ -220,7 +222,7 @@ class HfEngine(EngineBase):
             at_start = len(tokens) == self._prefix_length(tokens)
             stream = self._text.stream(params.skip_special_tokens, at_start)
             reply = ReplyText(StopFilter(params.stop), stream)
-            drafter = self._drafts.start(tokens) if self._drafts else None
+            drafter = self._drafts.start(tokens, cancelled) if self._drafts else None
             room, ends = self._context - len(self._cache.tokens), frozenset(self._vocabulary.ends)
             loop = DecodeLoop(chain, self._cache, self._against, drafter, room, ends, self._text.bytes_of)
             reason, drafted, accepted = yield from loop.run(request, against, cancelled, reply)
@@ -250,8 +252,11 @@ class HfEngine(EngineBase):
 
     def _read(self, cache: PrefixCache, prompt: PromptInput, cancelled: threading.Event) -> int:
         """Read the uncached part of the prompt, and mark it. Return the number of cached tokens."""
-        size = self.settings.prefill or (512 if self._device.type == "cpu" else 1024)
-        return read_prompt(cache, prompt, self._media, size, cancelled)
+        return read_prompt(cache, prompt, self._media, self._slice_tokens(), cancelled)
+
+    def _slice_tokens(self) -> int:
+        """Return how many tokens of a prompt are read in one step."""
+        return self.settings.prefill or (512 if self._device.type == "cpu" else 1024)
 
     def _media_prompt(self, text: str, media: Sequence[str], add_bos: bool) -> PromptInput:
         return required(self._media).read(text, media, self._prefix_tokens if add_bos else [])

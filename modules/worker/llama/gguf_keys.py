@@ -6,14 +6,17 @@ the engine, which would abort, reads the file. Format: https://github.com/ggml-o
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from modules.families.draft_vocabulary import MOST_DIFFERENT, DraftVocabulary, gguf_digests, gguf_kind, unused_at_end
 from modules.protocol.errors import ModelError
+
+T = TypeVar("T")
 
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY, _INT32 = 8, 9, 5
@@ -30,8 +33,8 @@ _HEAD_TENSOR, _LONGEST_TENSOR_INFO = b".nextn.eh_proj.weight", 128
 class GgufKeys:
     """`values`: metadata without its arrays. `control`: names of the control tokens, such as "<|im_end|>"; `unknown`:
     names of the unknown tokens; `user_defined`: names of other tokens that a text is split at. `sample`: names of some
-    ordinary tokens, by id; `byte_tokens`: True if each byte has a token; `vocabulary`: number of tokens; `tokens_hash`:
-    hash of all their names, "" without tokens; `has_heads`: True if the file has heads that predict several tokens."""
+    ordinary tokens, by id; `byte_tokens`: True if each byte has a token; `vocabulary`: number of tokens; `has_heads`:
+    True if the file has heads that predict several tokens."""
 
     values: dict[str, Any] = field(default_factory=dict)
     control: tuple[str, ...] = ()
@@ -40,7 +43,6 @@ class GgufKeys:
     sample: dict[int, str] = field(default_factory=dict)
     byte_tokens: bool = False
     vocabulary: int = 0
-    tokens_hash: str = ""
     has_heads: bool = False
 
     @property
@@ -62,6 +64,15 @@ class GgufKeys:
 
 def read_keys(path: Path) -> GgufKeys:
     """Return the metadata of the GGUF file at `path`. Raises ModelError."""
+    return _read(path, _Cursor.keys)
+
+
+def read_vocabulary(path: Path) -> DraftVocabulary:
+    """Return the vocabulary of the GGUF file at `path`. Raises ModelError."""
+    return _read(path, _Cursor.vocabulary)
+
+
+def _read(path: Path, part: Callable[[_Cursor], T]) -> T:
     if not path.is_file():
         raise ModelError(f"There is no file {path.name} in its folder. Refresh the list of models and choose again.")
     if path.stat().st_size < 24:
@@ -70,7 +81,7 @@ def read_keys(path: Path) -> GgufKeys:
         if data[:4] != b"GGUF":
             raise ModelError(f"{path.name} is not a GGUF file: it does not begin with GGUF. Download it again.")
         try:
-            return _Cursor(data).keys()
+            return part(_Cursor(data))
         except (struct.error, ValueError, KeyError, OverflowError) as error:
             message = f"{path.name} is cut short or corrupt: its metadata cannot be read. Download it again."
             raise ModelError(message, detail=repr(error)) from None
@@ -80,6 +91,8 @@ class _Cursor:
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
         self._at = 4
+        self._tokens = (0, 0)
+        self._types: tuple[int, ...] = ()
 
     def keys(self) -> GgufKeys:
         """Return the metadata before the tensors."""
@@ -88,7 +101,6 @@ class _Cursor:
             raise ValueError(f"version {version}")
         values: dict[str, Any] = {}
         tokens = kinds = (0, 0)
-        digest = ""
         for _ in range(count):
             key = self._text()
             kind = self._number("<I")
@@ -96,17 +108,24 @@ class _Cursor:
                 length, start = self._skip_array(key == "tokenizer.ggml.token_type")
                 if key == "tokenizer.ggml.tokens":
                     tokens = (length, start)
-                    digest = hashlib.sha256(self._data[start : self._at]).hexdigest()
                 elif key == "tokenizer.ggml.token_type":
                     kinds = (length, start)
             else:
                 values[key] = self._text() if kind == _STRING else self._number(_SCALARS[kind])
         heads = self._has_heads(values, tensors)
         types = struct.unpack_from(f"<{kinds[0]}i", self._data, kinds[1])[: tokens[0]]
+        self._tokens, self._types = tokens, types[-MOST_DIFFERENT:]
         names, sample = self._names(tokens[1], types)
         control, unknown, user_defined = (tuple(names[kind]) for kind in _NAMED)
         byte_tokens = types.count(_BYTE) >= 256
-        return GgufKeys(values, control, unknown, user_defined, sample, byte_tokens, tokens[0], digest, heads)
+        return GgufKeys(values, control, unknown, user_defined, sample, byte_tokens, tokens[0], heads)
+
+    def vocabulary(self) -> DraftVocabulary:
+        """Return what is compared of the vocabulary."""
+        keys = self.keys()
+        count, self._at = self._tokens
+        digests = gguf_digests((self._bytes() for _ in range(count)), count)
+        return DraftVocabulary(count, gguf_kind(keys.values, count), digests, unused_at_end(self._types))
 
     def _has_heads(self, values: dict[str, Any], tensors: int) -> bool:
         """Return GgufKeys.has_heads. Files are also made without the tensors that the metadata speaks of.
@@ -124,12 +143,14 @@ class _Cursor:
         return value
 
     def _text(self) -> str:
+        return self._bytes().decode("utf-8", "replace")
+
+    def _bytes(self) -> bytes:
         length = self._number("<Q")
         if length > _LONGEST_TEXT:
             raise ValueError(f"a text of {length} bytes")
-        text = self._data[self._at : self._at + length].decode("utf-8", "replace")
         self._at += length
-        return text
+        return self._data[self._at - length : self._at]
 
     def _skip_array(self, must_be_int: bool) -> tuple[int, int]:
         """Skip an array. Return its length and the position of its first element."""

@@ -36,7 +36,7 @@ _GIB = 2**30
 # in it before.
 _DRAFT_TOKENS = 5
 _LEAST_MATCH, _MOST_MATCH = 2, 4
-# A system allows AMX to a process and its forks, not to one that is started anew.
+# A system allows AMX to a process and its forks, not to a process that it starts.
 _SPAWNED = Path(__file__).parent / "spawned"
 _CPU_WORKER = "amx_worker.AmxWorker"
 _LEAST_CACHE = 64 * 2**20

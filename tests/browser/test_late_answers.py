@@ -1,4 +1,4 @@
-"""An answer that comes late takes nothing back: no choice, no question, and nothing that was typed meanwhile."""
+"""An answer that comes late takes nothing back: no choice, no question, and nothing that was typed."""
 
 from __future__ import annotations
 

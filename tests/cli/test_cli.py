@@ -1,6 +1,6 @@
 """The sub-commands, as a person and a program call them. The engine is the echo loader.
 
-What depends on the start of the process, on its pipes or its end runs in a process of its own.
+What depends on the start of the process, on its pipes or its end runs in a separate process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def where(tmp_path: Path) -> list[str]:
 
 
 def _webui(root: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own."""
+    """Run a command in a separate process."""
     return subprocess.run(
         [sys.executable, "webui.py", *arguments], cwd=root, capture_output=True, text=True, check=False, input=stdin
     )

@@ -24,7 +24,7 @@ from tests.support.environments import installed, not_here
 from tests.support.long_tests import not_asked
 
 LOADERS = ("transformers", "vllm", "llamacpp", "xllamacpp")
-# vLLM starts an engine in a process of its own for each model. These have end tokens in the model's files, an end token
+# vLLM starts an engine in a separate process for each model. These have end tokens in the model's files, an end token
 # that only the template names, and markers that are special tokens.
 _VLLM_ALWAYS = ("harmony", "own_end", "opened_special")
 

@@ -47,7 +47,7 @@ export const targetOf = (event) => event.target;
 
 /**
  * Return a handler of clicks or submits that ignores those that come while it still works for an earlier one: a double
- * click would make a thing twice. The button stays enabled meanwhile, because a disabled one loses the focus.
+ * click would make a thing twice. The button stays enabled, because a disabled one loses the focus.
  * @param {(event: any) => any} run
  */
 export function onceAtATime(run) {

@@ -87,7 +87,7 @@ def draw(app: App, page: gr.Blocks, refresh: gr.Button) -> None:
     shown = [listing_html, which, get]
     searched = errors_as_toasts(search_or_look_up)
     gr.on([look.click, repository.submit], searched, repository, [hits, *shown], **QUEUED)
-    # The name is set at once: the look-up takes a while, and another name may be typed meanwhile.
+    # The name is set at once: the look-up takes a while, and another name may be typed before its end.
     chosen = hits.input(lambda repository: repository, hits, repository, **DIRECT)
     chosen.then(errors_as_toasts(look_up), hits, shown, **QUEUED)
     get.click(errors_as_toasts(begin), [repository, which], None, **DIRECT)

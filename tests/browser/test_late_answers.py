@@ -222,7 +222,7 @@ def test_the_panel_of_a_chat_is_drawn_once_when_it_is_opened_twice(page: Any) ->
     page.unroute("**/settings")
 
 
-def test_a_notebook_takes_no_text_before_its_own_is_there(page: Any) -> None:
+def test_what_is_typed_before_a_notebook_is_there_comes_after_its_text(page: Any) -> None:
     page.click("[data-view=notebook]")
     page.fill("#notebook-text", "A long story")
     page.wait_for_function("!paddock.notebook.unsaved")
@@ -232,12 +232,14 @@ def test_a_notebook_takes_no_text_before_its_own_is_there(page: Any) -> None:
     held = hold(page, "**/notebook/events?*")
     with page.expect_request("**/notebook/events?*"):
         page.click("[data-view=notebook]")
-    # What is typed here would replace the story.
-    assert not page.is_editable("#notebook-text") and page.is_disabled("#notebook-generate")
+    page.locator("#notebook-text").press_sequentially(" goes")
+    page.keyboard.press("Control+Enter")
+    assert page.is_disabled("#notebook-generate")
     while not held:
         drawn(page)
     held.pop().continue_()
-    page.wait_for_function("document.querySelector('#notebook-text').value === 'A long story'")
+    page.wait_for_function("document.querySelector('#notebook-text').value === 'A long story goes'")
+    page.wait_for_function("!paddock.notebook.unsaved")
     page.unroute("**/notebook/events?*")
     page.fill("#notebook-text", "")
     page.wait_for_function("!paddock.notebook.unsaved")
@@ -245,7 +247,7 @@ def test_a_notebook_takes_no_text_before_its_own_is_there(page: Any) -> None:
 
 def test_a_list_of_notebooks_that_comes_late_does_not_leave_the_new_one(page: Any) -> None:
     page.click("[data-view=notebook]")
-    page.wait_for_function("!document.querySelector('#notebook-text').readOnly")
+    page.wait_for_function("!paddock.notebook.waiting")
     held = hold(page, "**/paddock/notebooks")
     with page.expect_request("**/paddock/notebooks"):
         page.evaluate("void paddock.notebook.list.refresh()")

@@ -72,14 +72,17 @@ export class Notebook {
     this.follow();
   }
 
-  /** Take no text until the host has sent the notebook: what is typed before would replace that. */
+  /** Until the host has sent the notebook, nothing is saved: what is typed before would replace that. */
   #wait() {
-    this.area.readOnly = true;
+    this.waiting = true;
+    this.area.readOnly = false;
     this.buttons.generate.disabled = this.buttons.undo.disabled = this.buttons.redo.disabled = true;
   }
 
   /** The host does not answer. What is typed until then is a draft. */
   offline() {
+    if (this.waiting && this.unsaved) this.#saveDraft();
+    this.waiting = false;
     this.area.readOnly = Boolean(this.writing);
   }
 
@@ -106,6 +109,8 @@ export class Notebook {
 
   #changed() {
     this.edits += 1;
+    this.unsaved = true;
+    if (this.waiting) return;
     this.#saveDraft();
     this.#saveLater();
   }
@@ -125,7 +130,7 @@ export class Notebook {
   /** Send a request that saves the text, after those before it. Resolve to false if the text was not saved. */
   #save(verb) {
     const save = async () => {
-      if (verb === "write" && (!this.unsaved || this.writing)) return;
+      if (this.waiting || (verb === "write" && (!this.unsaved || this.writing))) return;
       clearTimeout(this.timer);
       const { edits, author, name: notebook } = this;
       try {
@@ -152,6 +157,7 @@ export class Notebook {
 
   async #write() {
     if (!this.unsaved || this.writing) return;
+    if (this.waiting) return false;
     const answer = await this.#save("write");
     this.count();
     return answer;
@@ -163,6 +169,7 @@ export class Notebook {
   }
 
   generate() {
+    if (this.waiting) return;
     // The model continues the text. After a reload, the draft without that must not replace it.
     saveDraft(this.draftKey, null);
     return this.#save("generate");
@@ -180,8 +187,14 @@ export class Notebook {
   /** Show what the host says about the text (`facts` in notebook.py). */
   update(facts) {
     this.writing = facts.writing;
+    const early = this.waiting && this.unsaved ? this.area.value : null;
+    this.waiting = false;
     if (facts.writing) this.#saved();
-    else if (this.draft !== null && !this.unsaved) {
+    else if (early !== null) {
+      // What was typed before the text was here comes after it.
+      this.area.value = (this.draft ?? facts.text) + early;
+      this.#changed();
+    } else if (this.draft !== null && !this.unsaved) {
       this.area.value = this.draft;
       this.#changed();
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from typing import Any
@@ -117,4 +118,13 @@ def ready(page: Any, model: str = "") -> None:
         "model => { const pill = document.querySelector('#model-pill');"
         " return pill?.dataset.phase === 'ready' && pill.innerText.startsWith(model); }",
         arg=model,
+    )
+
+
+def call(page: Any, path: str, body: dict[str, Any]) -> Any:
+    """Post to one of the page's routes."""
+    return page.evaluate(
+        "([path, body]) => { const headers = { 'Content-Type': 'application/json' };"
+        " return fetch(`paddock${path}`, { method: 'POST', headers, body }).then((answer) => answer.json()); }",
+        [path, json.dumps(body)],
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from tests.browser.driver import NEWEST, action, ask, new_chat, open_tab, ready
+from tests.browser.driver import NEWEST, action, ask, call, new_chat, open_tab, ready
 
 pytestmark = pytest.mark.browser
 FOCUSED = "(document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent).trim()"
@@ -21,15 +20,6 @@ def page(paddock: Any, visit: Any) -> Any:
     ready(page)
     new_chat(page)
     return page
-
-
-def call(page: Any, path: str, body: dict[str, Any]) -> Any:
-    """Post to one of the page's routes."""
-    return page.evaluate(
-        "([path, body]) => { const headers = { 'Content-Type': 'application/json' };"
-        " return fetch(`paddock${path}`, { method: 'POST', headers, body }).then((answer) => answer.json()); }",
-        [path, json.dumps(body)],
-    )
 
 
 def test_a_folder_and_its_menu_keep_the_focus(page: Any) -> None:

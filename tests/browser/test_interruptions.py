@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from modules.chat.roleplay.card_png import plain_picture
-from tests.browser.driver import NEWEST, action, ask, new_chat, ready
+from tests.browser.driver import NEWEST, action, ask, call, new_chat, ready
 
 pytestmark = pytest.mark.browser
 FIELD = "#chat-input textarea"
@@ -57,15 +56,6 @@ def show(page: Any, chat_id: str) -> None:
 def has(page: Any, value: str) -> None:
     """Wait until the field for messages has this text."""
     page.wait_for_function(f"value => document.querySelector('{FIELD}').value === value", arg=value)
-
-
-def call(page: Any, path: str, body: dict[str, Any]) -> Any:
-    """Post to one of the page's routes."""
-    return page.evaluate(
-        "([path, body]) => { const headers = { 'Content-Type': 'application/json' };"
-        " return fetch(`paddock${path}`, { method: 'POST', headers, body }).then((answer) => answer.json()); }",
-        [path, json.dumps(body)],
-    )
 
 
 def test_a_page_that_was_hidden_keeps_the_open_editor_and_folds(page: Any) -> None:

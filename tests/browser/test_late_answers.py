@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import ask, drawn, new_chat, ready
+from tests.browser.driver import ask, call, drawn, new_chat, ready
 
 pytestmark = pytest.mark.browser
 CHARACTERS = "#characters-panel"
@@ -20,15 +20,6 @@ def page(paddock: Any, visit: Any) -> Any:
     ready(page)
     new_chat(page)
     return page
-
-
-def call(page: Any, path: str, body: dict[str, Any]) -> Any:
-    """Post to one of the page's routes."""
-    return page.evaluate(
-        "([path, body]) => { const headers = { 'Content-Type': 'application/json' };"
-        " return fetch(`paddock${path}`, { method: 'POST', headers, body }).then((answer) => answer.json()); }",
-        [path, json.dumps(body)],
-    )
 
 
 def hold(page: Any, address: str, method: str = "GET") -> list[Any]:

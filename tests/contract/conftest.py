@@ -14,18 +14,31 @@ from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
 from tests.contract.under_test import ROOT, UnderTest, demo_model, write_remote
 from tests.support.environments import installed, not_here
+from tests.support.long_tests import not_asked
 
 # Settings that a loader needs to support all that it declares.
 _SETTINGS = {"vllm": {"lora_rank": 8}}
 _SPECS = Registry(ROOT / "loaders").shown()
+# Their samplers are those of the loaders transformers and autoawq, with a newer and an older version of Transformers.
+_SAME_SAMPLERS = ("gptqmodel", "autogptq", "hqq")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests of sampling parameters and adapters for loaders that do not declare them."""
+    """Deselect tests of sampling parameters and adapters for loaders that do not declare them. Skip those that take
+    minutes, unless they are asked for."""
     undeclared = [item for item in items if not _is_declared(item)]
     if undeclared:
         config.hook.pytest_deselected(items=undeclared)
         items[:] = [item for item in items if _is_declared(item)]
+    if reason := not_asked():
+        for item in filter(_tests_the_same_samplers, items):
+            item.add_marker(pytest.mark.skip(f"Another loader has these samplers. {reason}"))
+
+
+def _tests_the_same_samplers(item: pytest.Item) -> bool:
+    values = getattr(getattr(item, "callspec", None), "params", {})
+    spec = values.get("spec")
+    return item.path.stem == "test_contract_samplers" and getattr(spec, "name", "") in _SAME_SAMPLERS
 
 
 def _is_declared(item: pytest.Item) -> bool:

@@ -130,7 +130,7 @@ def test_a_matrix_of_the_first_layer_says_how_long_packing_takes(demo: App, meth
     ("method", "loader"),
     [
         ("gptq", "gptqmodel"),
-        ("awq", "gptqmodel"),
+        pytest.param("awq", "gptqmodel", marks=takes_minutes),
         pytest.param("w8a8", "llmcompressor", marks=takes_minutes),
     ],
 )

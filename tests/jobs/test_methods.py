@@ -83,7 +83,7 @@ def _answer(app: App, model: str, loader: str) -> str:
         ("bnb", "transformers", {"type": "int8"}),
         ("hqq", "hqq", {"bits": "4"}),
         ("gptq", "gptqmodel", _CALIBRATION),
-        ("gptq", "autogptq", _CALIBRATION),
+        pytest.param("gptq", "autogptq", _CALIBRATION, marks=takes_minutes),
         ("awq", "gptqmodel", _CALIBRATION),
     ],
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else value,

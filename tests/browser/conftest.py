@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.browser.driver import started
+from tests.browser.driver import new_chat, ready, started
 from tests.support.models import write_model_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -236,6 +236,15 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert not errors, errors
+
+
+@pytest.fixture
+def page(paddock: Any, visit: Any) -> Any:
+    """Return a page with a new chat and a loaded model."""
+    page = visit(paddock.address)
+    ready(page)
+    new_chat(page)
+    return page
 
 
 @contextmanager

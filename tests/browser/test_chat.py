@@ -16,15 +16,6 @@ pytestmark = pytest.mark.browser
 LONG = "!long these words come again and again"
 
 
-@pytest.fixture
-def page(paddock: Any, visit: Any) -> Any:
-    """Return a page with a new chat and a loaded model."""
-    page = visit(paddock.address)
-    ready(page)
-    new_chat(page)
-    return page
-
-
 def test_a_reply_shows_its_statistics(page: Any) -> None:
     assert ask(page, "What is a paddock made of?") == "What is a paddock made of?"
     assert not page.is_visible(f"{NEWEST} .statistics")

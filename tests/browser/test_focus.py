@@ -6,20 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import NEWEST, action, ask, call, new_chat, open_tab, ready
+from tests.browser.driver import NEWEST, action, ask, call, new_chat, open_tab
 
 pytestmark = pytest.mark.browser
 FOCUSED = "(document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent).trim()"
 DRAW = "paddock.sidebar.draw()"
-
-
-@pytest.fixture
-def page(paddock: Any, visit: Any) -> Any:
-    """Return a page with a new chat and a loaded model."""
-    page = visit(paddock.address)
-    ready(page)
-    new_chat(page)
-    return page
 
 
 def test_a_folder_and_its_menu_keep_the_focus(page: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modules.chat.roleplay.card_png import plain_picture
-from tests.browser.driver import NEWEST, action, ask, call, new_chat, ready
+from tests.browser.driver import NEWEST, action, ask, call, new_chat
 
 pytestmark = pytest.mark.browser
 FIELD = "#chat-input textarea"
@@ -22,15 +22,6 @@ HIDE_AND_SHOW = """new Promise((done) => {
         document.dispatchEvent(new Event('visibilitychange'));
     }
 })"""
-
-
-@pytest.fixture
-def page(paddock: Any, visit: Any) -> Any:
-    """Return a page with a new chat and a loaded model."""
-    page = visit(paddock.address)
-    ready(page)
-    new_chat(page)
-    return page
 
 
 def chat(page: Any) -> str:

@@ -7,19 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driver import ask, call, drawn, new_chat, ready
+from tests.browser.driver import ask, call, drawn
 
 pytestmark = pytest.mark.browser
 CHARACTERS = "#characters-panel"
-
-
-@pytest.fixture
-def page(paddock: Any, visit: Any) -> Any:
-    """Return a page with a new chat and a loaded model."""
-    page = visit(paddock.address)
-    ready(page)
-    new_chat(page)
-    return page
 
 
 def hold(page: Any, address: str, method: str = "GET") -> list[Any]:

@@ -16,16 +16,9 @@ from modules.ui.gradio_internals.hidden_state import send_to_script
 
 T = TypeVar("T")
 # Options of an event that is one request: nothing dims while it runs, and it is no part of Gradio's API.
-# Without `show_progress_on`, Gradio's page searches for each output of every former event whenever an event begins or
-# ends, which took it a second.
 # Through Gradio's queue an event is two requests, and its answer may overtake another's. event_requests.js sends DIRECT
 # events one after another, and shows their errors. They cannot use gr.Info; see `toast_channel`.
-DIRECT: dict[str, Any] = {
-    "show_progress": "hidden",
-    "show_progress_on": [],
-    "api_visibility": "private",
-    "queue": False,
-}
+DIRECT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 # Options of an event that may take seconds, or reports progress. Other events do not wait for it.
 QUEUED: dict[str, Any] = {**DIRECT, "queue": True}
 

@@ -9,6 +9,7 @@ were checked with, and asserts that each of them exists.
 | `drawing.py` | the context of the Blocks that are being built, and their tables |
 | `component_classes.py` | the metaclasses of components, and the names by which the page chooses a widget |
 | `event_listeners.py` | the tables of events, and what a listener returns |
+| `hidden_progress.py` | the components on which an event shows its progress |
 | `event_queue.py` | how often the queue looks for new events |
 | `stub_files.py` | the function that writes a .pyi file for each component |
 | `slider.py` | the metaclass of components |

@@ -28,6 +28,8 @@ from gradio.context import LocalContext
 from gradio.renderable import Renderable
 from starlette.exceptions import HTTPException
 
+from modules.ui.gradio_internals.hidden_progress import name_no_component
+
 # How many drawings of one part keep working buttons. A browser shows the last drawing that it received.
 _KEPT_DRAWINGS = 8
 _OUTDATED = "This part of the page changed before your click arrived. Check it, then press the button again."
@@ -55,13 +57,15 @@ _Sessions = WeakKeyDictionary[BlocksConfig, _Session]
 
 
 def guard_rerenders(page: gr.Blocks) -> None:
-    """Make each `gr.render` of a finished page safe to run at any time and from any thread."""
+    """Make each `gr.render` of a finished page safe to run at any time and from any thread. The progress of hidden
+    events costs nothing, on the page and in what is drawn later."""
     config = page.default_config
     config.fns = Functions(config.fns)
     _guard(config.fns, WeakKeyDictionary())
 
 
 def _guard(functions: Table, sessions: _Sessions) -> None:
+    name_no_component(functions.values())
     for function in functions.values():
         draw = function.fn
         if function.renderable is not None and draw is not None and not hasattr(draw, "guarded"):

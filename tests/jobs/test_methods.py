@@ -32,6 +32,8 @@ ANSWER = (
 )
 # Few samples, so that all methods together take minutes on two cores.
 _CALIBRATION = {"samples": "32", "length": "256"}
+# GPTQModel takes longest, and needs no more.
+_FEW = {"samples": "8", "length": "256"}
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +84,9 @@ def _answer(app: App, model: str, loader: str) -> str:
         ("bnb", "transformers", {"type": "nf4"}),
         ("bnb", "transformers", {"type": "int8"}),
         ("hqq", "hqq", {"bits": "4"}),
-        ("gptq", "gptqmodel", _CALIBRATION),
+        ("gptq", "gptqmodel", _FEW),
         pytest.param("gptq", "autogptq", _CALIBRATION, marks=takes_minutes),
-        ("awq", "gptqmodel", _CALIBRATION),
+        ("awq", "gptqmodel", _FEW),
     ],
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else value,
 )

@@ -11,8 +11,8 @@ from modules.worker.llama.draft_file import fitting_draft
 from modules.worker.llama.gguf_keys import read_keys
 
 # llama.cpp's own lengths (12 tokens that match, drafts of 48) suit code of many lines. These find the repetitions of
-# usual replies too. A processor without AMX reads four tokens in 2.3 times the time of one, so a longer draft that is
-# wrong costs more than it gains (python3 -m benchmarks speculative).
+# usual replies too. A processor without AVX-512 and AMX reads four tokens in 2.3 times the time of one, so a longer
+# draft that is wrong costs more than it gains (python3 -m benchmarks speculative).
 _MATCH, _MOST = 2, 3
 # Architectures whose heads for several tokens llama.cpp computes (the models with a graph_mtp in build 11549).
 _WITH_HEADS = frozenset(

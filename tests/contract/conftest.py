@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from modules.runtime.environment import Environments
 from modules.runtime.loader_registry import Registry
 from tests.contract.under_test import ROOT, UnderTest, demo_model, write_remote
 from tests.support.environments import installed, not_here
-from tests.support.long_tests import not_asked
+from tests.support.long_tests import takes_minutes
 
 # Settings that a loader needs to support all that it declares.
 _SETTINGS = {"vllm": {"lora_rank": 8}}
@@ -24,26 +25,25 @@ _SAME_SAMPLERS = ("gptqmodel", "autogptq", "hqq")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests of sampling parameters and adapters for loaders that do not declare them. Skip those that take
-    minutes, unless they are asked for."""
+    """Deselect tests of sampling parameters and adapters for loaders that do not declare them. Mark those of samplers
+    that another loader has."""
     undeclared = [item for item in items if not _is_declared(item)]
     if undeclared:
         config.hook.pytest_deselected(items=undeclared)
         items[:] = [item for item in items if _is_declared(item)]
-    if reason := not_asked():
-        for item in filter(_tests_the_same_samplers, items):
-            item.add_marker(pytest.mark.skip(f"Another loader has these samplers. {reason}"))
+    for item in items:
+        spec = _parameters(item).get("spec")
+        if item.path.stem == "test_contract_samplers" and getattr(spec, "name", "") in _SAME_SAMPLERS:
+            item.add_marker(takes_minutes)
 
 
-def _tests_the_same_samplers(item: pytest.Item) -> bool:
-    values = getattr(getattr(item, "callspec", None), "params", {})
-    spec = values.get("spec")
-    return item.path.stem == "test_contract_samplers" and getattr(spec, "name", "") in _SAME_SAMPLERS
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    return getattr(getattr(item, "callspec", None), "params", {})
 
 
 def _is_declared(item: pytest.Item) -> bool:
     """Return True if the item's loader declares what the item tests."""
-    values = getattr(getattr(item, "callspec", None), "params", {})
+    values = _parameters(item)
     if not isinstance(values.get("spec"), LoaderSpec):
         return True
     if item.get_closest_marker("adapters") and not values["spec"].adapters:

@@ -74,6 +74,14 @@ def test_the_installed_and_the_pinned_gradio_are_the_checked_version() -> None:
     assert f'"gradio=={CHECKED_VERSION}"' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
+def test_an_event_may_name_no_component_for_its_progress(page: gr.Blocks, scripts: str) -> None:
+    function = next(iter(page.default_config.fns.values()))
+    assert {"show_progress", "show_progress_on"} <= vars(function).keys()
+    assert {"show_progress", "show_progress_on"} <= page.config["dependencies"][0].keys()
+    # An empty list is not replaced by the outputs, as null is.
+    assert "get progress_targets(){return this.show_progress_on||this.outputs}" in scripts
+
+
 def test_rerender_finds_the_tables_of_a_session(page: gr.Blocks) -> None:
     config = page.default_config
     assert isinstance(config, BlocksConfig)
